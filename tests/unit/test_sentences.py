@@ -1,0 +1,201 @@
+"""A text falls into sentences that stand where they say, and a question finds those that bear on it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bookwheel.sentences import (
+    LONGEST_SENTENCE_CHARACTERS,
+    Sentence,
+    SentenceIndex,
+    is_mostly_cjk,
+    question_terms,
+    search_terms,
+    split_sentences,
+)
+
+TEXTS = st.text(alphabet="ab Z1.!?;,:\n\t\u3000。！？…”’\"') 孔乙己-$", max_size=200) | st.text(max_size=200)
+
+SPLIT = [
+    ("", []),
+    (" \n\t\n", []),
+    ("One sentence without an end", ["One sentence without an end"]),
+    ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
+    ("第一句。第二句！第三句？第四句", ["第一句。", "第二句！", "第三句？", "第四句"]),
+    ("“他走了。”她说。你呢？！好……", ["“他走了。”", "她说。", "你呢？！", "好……"]),
+    ("He said “Go.” She went.", ["He said “Go.”", "She went."]),
+    ("He met Mr. Young. Then he left.", ["He met Mr. Young.", "Then he left."]),
+    ("A. B. Smith read Fig. 3. It was clear.", ["A. B. Smith read Fig. 3.", "It was clear."]),
+    ("It cost $1.87 in all, or 1,000.50 yen. She wept.", ["It cost $1.87 in all, or 1,000.50 yen.", "She wept."]),
+    ("version 2.0.1 is out.\nRead on", ["version 2.0.1 is out.", "Read on"]),
+    ("some fruit, e.g. plums. Eat", ["some fruit, e.g. plums.", "Eat"]),
+    ("A line that\nwraps into another\nand ends. Next", ["A line that\nwraps into another\nand ends.", "Next"]),
+    ("A line that\r\nwraps. Next", ["A line that", "wraps.", "Next"]),
+    ("Title\n\nFirst paragraph", ["Title", "First paragraph"]),
+    ("孔乙己\n鲁迅\n\n第一段", ["孔乙己", "鲁迅", "第一段"]),
+    ("- plums\n- pears\n- figs", ["- plums", "- pears", "- figs"]),
+    ("| a | 1 |\n| b | 2 |", ["| a | 1 |", "| b | 2 |"]),
+    ("Read this; then that; done", ["Read this;", "then that;", "done"]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), SPLIT)
+def test_a_text_falls_into_its_sentences(text: str, expected: list[str]) -> None:
+    assert [text[s.start : s.end] for s in split_sentences(text)] == expected
+
+
+@given(TEXTS, st.integers(0, 9))
+def test_sentences_stand_in_order_apart_and_without_white_space_around_them(text: str, source: int) -> None:
+    sentences = split_sentences(text, source)
+    assert_sound(text, sentences)
+    assert all(sentence.source == source for sentence in sentences)
+
+
+@given(TEXTS)
+def test_no_character_but_white_space_is_left_out(text: str) -> None:
+    assert "".join("".join(text[s.start : s.end] for s in split_sentences(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("text", ["word " * 1000, "字" * 5000, "a" + " " * 5000 + "b"], ids=["words", "signs", "a gap"])
+def test_a_sentence_without_an_end_is_cut(text: str) -> None:
+    sentences = split_sentences(text)
+    assert all(s.end - s.start <= LONGEST_SENTENCE_CHARACTERS for s in sentences)
+    assert_sound(text, sentences)
+
+
+TERMS = [
+    ("Running runs", ["run", "run"]),
+    ("孔乙己", ["孔", "乙", "己", "孔乙", "乙己"]),
+    ("ＡＢＣ１２３", ["abc123"]),
+    ("STRASSE straße", ["strass", "strass"]),
+    ("$1.87, then 1,000.50", ["1.87", "then", "1000.50"]),
+    ("2026年", ["2026", "年"]),
+    ("snake_case", ["snake", "case"]),
+    ("한국 カナ", ["한", "국", "한국", "カ", "ナ", "カナ"]),
+    ("—— …… !?", []),
+    ("", []),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), TERMS)
+def test_a_text_has_its_search_terms(text: str, expected: list[str]) -> None:
+    assert search_terms(text) == expected
+
+
+@given(st.text(max_size=100))
+def test_upper_and_lower_case_and_width_have_the_same_terms(text: str) -> None:
+    wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+    assert search_terms(wide) == search_terms(text)
+
+
+QUESTIONS = [
+    ("What is the capital of France?", "capital France"),
+    ("Please tell me about the magi.", "magi"),
+    ("请问孔乙己是谁？", "孔乙己"),
+    ("孔乙己有没有还清欠款吗", "孔乙己 还清欠款"),
+    ("What is it?", "what is it"),
+    ("谁？", "谁"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("question", "meant"), QUESTIONS)
+def test_words_that_only_ask_do_not_count_unless_there_are_no_others(question: str, meant: str) -> None:
+    assert question_terms(question) == search_terms(meant)
+
+
+FRUIT = "The plum is a stone fruit. A pear is a pome fruit. The fig is neither. Plum, plum and plum again."
+
+
+def test_the_sentence_with_the_rarer_term_scores_higher() -> None:
+    assert best(FRUIT, "stone fruit") == "The plum is a stone fruit."
+    assert best(FRUIT, "pome fruit") == "A pear is a pome fruit."
+
+
+def test_a_term_that_comes_more_often_scores_higher() -> None:
+    assert best(FRUIT, "plum") == "Plum, plum and plum again."
+
+
+def test_a_shorter_sentence_scores_higher_for_the_same_terms() -> None:
+    text = "The fig is a very old and very sweet and very soft fruit of the south. The fig is sweet."
+    assert best(text, "fig") == "The fig is sweet."
+
+
+def test_a_term_weighs_the_more_the_rarer_it_is() -> None:
+    index = SentenceIndex([FRUIT])
+    assert index.weight("stone") > index.weight("plum") > 0
+    assert index.weight("absent") == 0
+
+
+def test_sentences_that_share_nothing_have_no_score() -> None:
+    index = SentenceIndex([FRUIT])
+    assert set(index.scores(search_terms("stone plum"))) == {0, 3}
+    assert index.scores(search_terms("granite")) == {}
+    assert index.scores([]) == {}
+
+
+def test_a_term_asked_twice_counts_once() -> None:
+    index = SentenceIndex([FRUIT])
+    assert index.scores(["plum", "plum"]) == index.scores(["plum"])
+
+
+def test_neighbours_share_a_score_within_their_own_text_only() -> None:
+    index = SentenceIndex(["One apple. Two.", "Three. Four."])
+    spread = index.scores_with_neighbours(["appl"])
+    assert set(spread) == {0, 1}
+    assert spread[0] > spread[1] > 0
+    assert 2 not in SentenceIndex(["One. Two apples.", "Three."]).scores_with_neighbours(["appl"])
+
+
+def test_the_share_of_terms_goes_from_none_to_all() -> None:
+    index = SentenceIndex([FRUIT])
+    stone_and_plum = index.share_of_terms(0, ["stone", "plum"])
+    assert stone_and_plum == pytest.approx(1)
+    assert index.share_of_terms(2, ["stone", "plum"]) == 0
+    assert 0 < index.share_of_terms(0, ["stone", "granit"]) < 0.5  # a term that nobody has counts as the rarest
+    assert index.share_of_terms(0, []) == 0
+
+
+def test_an_index_of_nothing_answers_nothing() -> None:
+    assert SentenceIndex([]).scores(["a"]) == SentenceIndex(["", " \n"]).scores_with_neighbours(["a"]) == {}
+
+
+@given(st.lists(TEXTS, max_size=4), TEXTS)
+def test_scores_are_positive_and_shares_lie_between_none_and_all(texts: list[str], question: str) -> None:
+    index = SentenceIndex(texts)
+    terms = question_terms(question)
+    for number, score in index.scores_with_neighbours(terms).items():
+        assert score > 0
+        assert 0 <= index.share_of_terms(number, terms) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("孔乙己是谁？", True),
+        ("Who is 孔乙己?", True),
+        ("Who was Kong in the story 故事?", False),
+        ("Who?", False),
+        ("", False),
+    ],
+)
+def test_a_text_is_mostly_in_one_kind_of_script(text: str, expected: bool) -> None:
+    assert is_mostly_cjk(text) is expected
+
+
+def best(text: str, question: str) -> str:
+    """The sentence with the highest score."""
+    index = SentenceIndex([text])
+    scores = index.scores(search_terms(question))
+    sentence = index.sentences[max(scores, key=lambda number: scores[number])]
+    return text[sentence.start : sentence.end]
+
+
+def assert_sound(text: str, sentences: list[Sentence]) -> None:
+    end = 0
+    for sentence in sentences:
+        quoted = text[sentence.start : sentence.end]
+        assert quoted
+        assert quoted == quoted.strip()
+        assert end <= sentence.start < sentence.end <= len(text)
+        end = sentence.end
