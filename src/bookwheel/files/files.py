@@ -1,0 +1,210 @@
+"""What users keep here: files made, found, listed and deleted, always of one account.
+
+An acknowledged file is on disk: first its blob, then its row. A row that is gone takes everything of the file along; what
+a crash leaves between the two is swept at the next start. Reading a file's bytes as a document is not done here.
+"""
+
+import asyncio
+import secrets
+import string
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from bookwheel.document import BlockMap, read_blocks
+from bookwheel.errors import InvalidRequest, NotFound, QuotaReached
+from bookwheel.settings import LimitSettings
+from bookwheel.storage import files as rows
+from bookwheel.storage.blobs import BLOCKS, ORIGINAL, TEXT, Blobs, IncomingBlob
+from bookwheel.storage.database import Database
+from bookwheel.storage.files import PROCESSED, UPLOADED, FileRecord
+
+DOCUMENT_PURPOSES = frozenset({"file-extract", "user_data", "assistants", "vision"})
+BATCH_PURPOSE = "batch"
+GB = 1024**3
+TEXT_CACHE_CHARACTERS = 16 * 1024 * 1024
+
+_ID_ALPHABET = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """What an upload says of itself."""
+
+    filename: str
+    purpose: str
+    expires_after_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """A page of a listing, and whether there is more."""
+
+    files: list[FileRecord]
+    has_more: bool
+
+
+class Files:
+    """See the module."""
+
+    def __init__(self, database: Database, blobs: Blobs, limits: LimitSettings) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._limits = limits
+        self._texts = TextCache(TEXT_CACHE_CHARACTERS)
+
+    async def create(self, account_id: str, incoming: IncomingBlob, new: NewFile) -> FileRecord:
+        """Keep an upload that has arrived whole. Raises QuotaReached; then nothing is kept."""
+        file_id = _new_file_id(new.purpose)
+        await self._blobs.keep(incoming.path, file_id, ORIGINAL)
+        try:
+            return await self._database.write(lambda c: self._insert(c, account_id, file_id, incoming, new))
+        except QuotaReached:
+            await self._blobs.delete(file_id)
+            raise
+
+    async def get(self, account_id: str, file_id: str) -> FileRecord:
+        """One file. Raises NotFound, the same for an unknown id and another account's."""
+        found = await self.find(account_id, [file_id])
+        if file_id not in found:
+            raise NotFound(f"No such File object: {file_id}", param="id")
+        return found[file_id]
+
+    async def find(self, account_id: str, file_ids: Collection[str]) -> dict[str, FileRecord]:
+        """Those of the files that the account has, by id."""
+        if not file_ids:
+            return {}
+        found = await self._database.read(lambda c: rows.find_files(c, account_id, file_ids))
+        now = time.time()
+        return {file_id: file for file_id, file in found.items() if file.expires_at is None or file.expires_at > now}
+
+    async def page(
+        self, account_id: str, *, after: str | None, limit: int, descending: bool, purpose: str | None
+    ) -> FilePage:
+        """A page of the account's files by time of upload. Raises InvalidRequest for a cursor that is not its file."""
+        purposes = [purpose] if purpose else []
+        found = await self._database.read(
+            lambda c: rows.list_files(
+                c,
+                account_id,
+                after=after,
+                limit=limit + 1,
+                descending=descending,
+                purposes=purposes,
+                now=int(time.time()),
+            )
+        )
+        if found is None:
+            raise InvalidRequest(f"Invalid 'after': no such File object: {after}", param="after")
+        return FilePage(found[:limit], has_more=len(found) > limit)
+
+    async def delete(self, account_id: str, file_id: str) -> None:
+        """Delete a file and all that was made of it. Raises NotFound."""
+        if not await self._database.write(lambda c: rows.delete_file(c, account_id, file_id)):
+            raise NotFound(f"No such File object: {file_id}", param="id")
+        self._texts.drop(file_id)
+        await self._blobs.delete(file_id)
+
+    async def expired(self) -> list[tuple[str, str]]:
+        """(account, file) of the files whose time is over."""
+        return await self._database.read(lambda c: rows.expired_files(c, int(time.time())))
+
+    async def text(self, file: FileRecord) -> str:
+        """The document's text. Raises FileNotFoundError when the file was deleted meanwhile."""
+        text = self._texts.get(file.file_id)
+        if text is None:
+            text = await asyncio.to_thread(_read_text, self.text_path(file))
+            self._texts.put(file.file_id, text)
+        return text
+
+    async def block_map(self, file: FileRecord) -> BlockMap:
+        """The document's blocks, to find anchors by. Raises FileNotFoundError when the file was deleted meanwhile."""
+        path = self._blobs.path(file.file_id, BLOCKS)
+        return BlockMap(await asyncio.to_thread(read_blocks, path))
+
+    def text_path(self, file: FileRecord) -> Path:
+        return self._blobs.path(file.file_id, TEXT)
+
+    def original_path(self, file: FileRecord) -> Path:
+        return self._blobs.path(file.file_id, ORIGINAL)
+
+    async def sweep(self) -> int:
+        """Remove what a crash left behind; how many things that were. Only for the start, before any upload."""
+        removed = await asyncio.to_thread(self._blobs.sweep_incoming)
+        for present in await asyncio.to_thread(lambda: list(self._blobs.file_ids())):
+            existing = await self._database.read(lambda c, ids=present: rows.existing_file_ids(c, ids))  # type: ignore[misc]
+            for file_id in set(present) - existing:
+                await self._blobs.delete(file_id)
+                removed += 1
+        return removed
+
+    def _insert(
+        self, connection: Connection, account_id: str, file_id: str, incoming: IncomingBlob, new: NewFile
+    ) -> FileRecord:
+        now = int(time.time())
+        usage = rows.reserve_room(connection, account_id, incoming.size_bytes, now)
+        self._check_quota(usage)
+        rows.insert_file(
+            connection,
+            file_id=file_id,
+            account_id=account_id,
+            purpose=new.purpose,
+            filename=new.filename,
+            size_bytes=incoming.size_bytes,
+            sha256=incoming.sha256,
+            created_at=now,
+            expires_at=now + new.expires_after_seconds if new.expires_after_seconds else None,
+            status=UPLOADED if new.purpose in DOCUMENT_PURPOSES else PROCESSED,
+            attempts=0,
+        )
+        return rows.find_files(connection, account_id, [file_id])[file_id]
+
+    def _check_quota(self, usage: rows.AccountUsage) -> None:
+        """Raising undoes the reservation: it is the same transaction."""
+        count, gb = self._limits.files_per_account, self._limits.gb_per_account
+        if usage.file_count > count:
+            raise QuotaReached(f"You reached the quota of {count} files: delete some first.")
+        if usage.file_bytes > gb * GB:
+            raise QuotaReached(f"You reached the quota of {gb:g} GB: delete some files first.")
+
+
+class TextCache:
+    """The texts that were read last, up to so many characters in all. Texts never change, so nothing goes stale."""
+
+    def __init__(self, capacity_characters: int) -> None:
+        self._capacity = capacity_characters
+        self._texts: OrderedDict[str, str] = OrderedDict()
+        self._characters = 0
+
+    def get(self, file_id: str) -> str | None:
+        text = self._texts.get(file_id)
+        if text is not None:
+            self._texts.move_to_end(file_id)
+        return text
+
+    def put(self, file_id: str, text: str) -> None:
+        self.drop(file_id)
+        if len(text) > self._capacity:
+            return
+        self._texts[file_id] = text
+        self._characters += len(text)
+        while self._characters > self._capacity:
+            _, oldest = self._texts.popitem(last=False)
+            self._characters -= len(oldest)
+
+    def drop(self, file_id: str) -> None:
+        self._characters -= len(self._texts.pop(file_id, ""))
+
+
+def _read_text(path: Path) -> str:
+    """As it stands: line ends are not touched, because offsets count them."""
+    return path.read_bytes().decode("utf-8")
+
+
+def _new_file_id(purpose: str) -> str:
+    prefix = "file-batch-" if purpose == BATCH_PURPOSE else "file-fe-"
+    return prefix + "".join(secrets.choice(_ID_ALPHABET) for _ in range(24))

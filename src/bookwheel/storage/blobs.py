@@ -1,0 +1,111 @@
+"""Blobs: stored bytes in a local folder. The database decides which of them count.
+
+    data_dir/incoming/RANDOM          uploads and extractions under way: nobody's yet, swept at the next start
+    data_dir/files/ab/FILE_ID/NAME    what a file owns: `original`, `text`, `blocks`; removed with the file
+
+A blob is written under `incoming`, synced, and moved to its place, so a blob in its place is whole. Keys are immutable.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+ORIGINAL = "original"
+TEXT = "text"
+BLOCKS = "blocks"
+
+
+class IncomingBlob:
+    """Bytes on their way in, hashed as they come. `Blobs.keep` makes them last; `discard` ends it either way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self._hash = hashlib.sha256()
+        self._file = path.open("xb", buffering=0)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    async def write(self, data: bytes) -> None:
+        """Append: hash and write in a thread, so that the event loop serves others. Give it a MB or so at a time."""
+        self.size_bytes += len(data)
+        await asyncio.to_thread(self._write, data)
+
+    def discard(self) -> None:
+        """Close it, and remove it unless it was kept."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, data: bytes) -> None:
+        self._hash.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+
+class Blobs:
+    """The folder of blobs. One process owns it at a time (see `app.py`)."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._incoming = data_dir / "incoming"
+        self._files = data_dir / "files"
+        for folder in (self._incoming, self._files):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def new_incoming(self) -> IncomingBlob:
+        return IncomingBlob(self.new_incoming_path())
+
+    def new_incoming_path(self) -> Path:
+        """A fresh path for an extraction to write to."""
+        return self._incoming / secrets.token_hex(16)
+
+    def path(self, file_id: str, name: str) -> Path:
+        """Where a blob of a file is, or would be."""
+        return self._folder(file_id) / name
+
+    async def keep(self, incoming: Path, file_id: str, name: str) -> None:
+        """Move written bytes to their place, durably."""
+        await asyncio.to_thread(self._keep, incoming, file_id, name)
+
+    async def delete(self, file_id: str) -> None:
+        """Remove everything that a file owns."""
+        await asyncio.to_thread(shutil.rmtree, self._folder(file_id), ignore_errors=True)
+
+    def sweep_incoming(self) -> int:
+        """Remove what no upload or extraction is writing any more. Only for the start, before there is any."""
+        leftovers = list(self._incoming.iterdir())
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)
+
+    def file_ids(self) -> Iterator[list[str]]:
+        """The ids that have a folder here, a shard at a time."""
+        for shard in sorted(self._files.iterdir()):
+            yield [folder.name for folder in shard.iterdir()]
+
+    def _folder(self, file_id: str) -> Path:
+        shard = hashlib.blake2b(file_id.encode(), digest_size=1).hexdigest()
+        return self._files / shard / file_id
+
+    def _keep(self, incoming: Path, file_id: str, name: str) -> None:
+        with incoming.open("rb") as written:
+            os.fsync(written.fileno())
+        folder = self._folder(file_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        incoming.replace(folder / name)
+        for changed in (folder, folder.parent, self._files):
+            _sync_folder(changed)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

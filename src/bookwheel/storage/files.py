@@ -1,0 +1,199 @@
+"""The SQL of files: rows in, `FileRecord`s out. Each function runs inside a transaction that its caller holds.
+
+Every query that serves a request names the account, so that another account's file is the same as none.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import sqlite
+
+from bookwheel.storage.tables import accounts, files
+
+UPLOADED = "uploaded"
+PROCESSED = "processed"
+ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One row of `files`. Times are Unix seconds."""
+
+    sequence: int
+    file_id: str
+    account_id: str
+    purpose: str
+    filename: str
+    size_bytes: int
+    sha256: str
+    created_at: int
+    expires_at: int | None
+    status: str
+    status_details: str | None
+    attempts: int
+    file_type: str | None
+    characters: int | None
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUsage:
+    """What an account keeps."""
+
+    file_count: int
+    file_bytes: int
+
+
+_COLUMNS = tuple(files.c[name] for name in FileRecord.__dataclass_fields__)
+_BY_IDS = select(*_COLUMNS).where(
+    files.c.account_id == bindparam("account_id"), files.c.file_id.in_(bindparam("file_ids", expanding=True))
+)
+
+
+def reserve_room(connection: Connection, account_id: str, size_bytes: int, now: int) -> AccountUsage:
+    """Count one more file of `size_bytes` to the account, and return its usage with it. Makes the account if need be."""
+    row = {"account_id": account_id, "created_at": now, "file_count": 1, "file_bytes": size_bytes}
+    counted = sqlite.insert(accounts).values(row)
+    statement = counted.on_conflict_do_update(
+        index_elements=[accounts.c.account_id],
+        set_={"file_count": accounts.c.file_count + 1, "file_bytes": accounts.c.file_bytes + size_bytes},
+    ).returning(accounts.c.file_count, accounts.c.file_bytes)
+    return AccountUsage(*connection.execute(statement).one())
+
+
+def account_usage(connection: Connection, account_id: str) -> AccountUsage:
+    """What the account keeps now; zeros for one that never kept anything."""
+    query = select(accounts.c.file_count, accounts.c.file_bytes).where(accounts.c.account_id == account_id)
+    row = connection.execute(query).one_or_none()
+    return AccountUsage(*row) if row else AccountUsage(0, 0)
+
+
+def insert_file(connection: Connection, **values: Any) -> None:
+    """Add a row. `values` are the columns but `sequence`."""
+    connection.execute(insert(files).values(**values))
+
+
+def find_files(connection: Connection, account_id: str, file_ids: Collection[str]) -> dict[str, FileRecord]:
+    """Those of the files that the account owns, by id."""
+    rows = connection.execute(_BY_IDS, {"account_id": account_id, "file_ids": list(file_ids)})
+    return {row.file_id: _record(row) for row in rows}
+
+
+def list_files(
+    connection: Connection,
+    account_id: str,
+    *,
+    after: str | None,
+    limit: int,
+    descending: bool,
+    purposes: Collection[str],
+    now: int,
+) -> list[FileRecord] | None:
+    """A page of the account's files by `created_at`, ties by the order of upload; None when `after` is not its file.
+
+    Keyset pagination: the cost does not grow with the number of files before the page.
+    """
+    query = select(*_COLUMNS).where(files.c.account_id == account_id, _not_expired(now))
+    if purposes:
+        query = query.where(files.c.purpose.in_(purposes))
+    if after is not None:
+        cursor = find_files(connection, account_id, [after]).get(after)
+        if cursor is None:
+            return None
+        query = query.where(_beyond(cursor, descending=descending))
+    order = [files.c.created_at, files.c.sequence]
+    query = query.order_by(*(column.desc() if descending else column.asc() for column in order)).limit(limit)
+    return [_record(row) for row in connection.execute(query)]
+
+
+def delete_file(connection: Connection, account_id: str, file_id: str) -> bool:
+    """Remove the row and give its room back; False when the account has no such file."""
+    statement = (
+        delete(files).where(files.c.account_id == account_id, files.c.file_id == file_id).returning(files.c.size_bytes)
+    )
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        return False
+    connection.execute(
+        update(accounts)
+        .where(accounts.c.account_id == account_id)
+        .values(file_count=accounts.c.file_count - 1, file_bytes=accounts.c.file_bytes - row.size_bytes)
+    )
+    return True
+
+
+def begin_attempt(connection: Connection, file_id: str) -> FileRecord | None:
+    """Count one more attempt at a file that is still `uploaded`, and return it; None when it is gone or done."""
+    statement = (
+        update(files)
+        .where(files.c.file_id == file_id, files.c.status == UPLOADED)
+        .values(attempts=files.c.attempts + 1)
+        .returning(*_COLUMNS)
+    )
+    row = connection.execute(statement).one_or_none()
+    return _record(row) if row else None
+
+
+def undo_attempt(connection: Connection, file_id: str) -> None:
+    """Take back an attempt that was stopped for reasons of ours."""
+    connection.execute(update(files).where(files.c.file_id == file_id).values(attempts=files.c.attempts - 1))
+
+
+def finish_file(
+    connection: Connection,
+    file_id: str,
+    *,
+    status: str,
+    details: str | None = None,
+    file_type: str | None = None,
+    characters: int | None = None,
+    tokens: int | None = None,
+) -> bool:
+    """Set the outcome of an ingest; False when the file was deleted meanwhile."""
+    statement = (
+        update(files)
+        .where(files.c.file_id == file_id)
+        .values(status=status, status_details=details, file_type=file_type, characters=characters, tokens=tokens)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def unfinished_file_ids(connection: Connection) -> list[str]:
+    """Files still `uploaded`, oldest first."""
+    query = select(files.c.file_id).where(files.c.status == UPLOADED).order_by(files.c.sequence)
+    return list(connection.scalars(query))
+
+
+def expired_files(connection: Connection, now: int) -> list[tuple[str, str]]:
+    """(account, file) of those whose time is over."""
+    query = select(files.c.account_id, files.c.file_id).where(files.c.expires_at <= now)
+    return [(row.account_id, row.file_id) for row in connection.execute(query)]
+
+
+def existing_file_ids(connection: Connection, file_ids: Iterable[str]) -> set[str]:
+    """Those of the ids that have a row, whosever they are."""
+    return set(connection.scalars(select(files.c.file_id).where(files.c.file_id.in_(list(file_ids)))))
+
+
+def file_counts(connection: Connection) -> dict[str, int]:
+    """How many files there are of each status."""
+    query = select(files.c.status, func.count()).group_by(files.c.status)
+    return dict(connection.execute(query).tuples().all())
+
+
+def _beyond(cursor: FileRecord, *, descending: bool) -> Any:
+    created, sequence = files.c.created_at, files.c.sequence
+    if descending:
+        later_half = and_(created == cursor.created_at, sequence < cursor.sequence)
+        return or_(created < cursor.created_at, later_half)
+    return or_(created > cursor.created_at, and_(created == cursor.created_at, sequence > cursor.sequence))
+
+
+def _not_expired(now: int) -> Any:
+    return or_(files.c.expires_at.is_(None), files.c.expires_at > now)
+
+
+def _record(row: Row[Any]) -> FileRecord:
+    return FileRecord(*cast("tuple[Any, ...]", row))

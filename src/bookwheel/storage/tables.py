@@ -1,0 +1,48 @@
+"""The tables. Every one has an `account_id`; migrations in `storage/migrations` make them, a test compares the two."""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", String(64), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("file_count", BigInteger, nullable=False),
+    Column("file_bytes", BigInteger, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("file_id", String(64), nullable=False, unique=True),
+    Column("account_id", String(64), ForeignKey("accounts.account_id"), nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("status", String(16), nullable=False),
+    Column("status_details", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("file_type", String(16)),
+    Column("characters", BigInteger),
+    Column("tokens", BigInteger),
+    Index(None, "account_id", "created_at", "sequence"),
+    Index(None, "account_id", "purpose", "created_at", "sequence"),
+    Index(None, "status"),
+    Index(None, "expires_at"),
+    sqlite_autoincrement=True,
+)
