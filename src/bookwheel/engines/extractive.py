@@ -1,0 +1,76 @@
+"""An engine without weights: it answers with the sentences of the documents that bear most on the question.
+
+It never invents, and it says so when nothing in the documents bears on the question. It does not converse.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest, ShownDocument
+from bookwheel.engines.text import TextAnswer
+from bookwheel.sentences import SentenceIndex, is_mostly_cjk, question_terms, telling_terms
+
+QUOTES = 2
+LEAST_SHARE_OF_TERMS = 0.15
+"""Of the question's terms, by weight, that the best sentence must share: less than that is chance."""
+
+
+class ExtractiveEngine:
+    """See the module."""
+
+    kind = "extractive"
+
+    def __init__(self, name: str, *, window_tokens: int, max_output_tokens: int) -> None:
+        self.name = name
+        self.window_tokens = window_tokens
+        self.max_output_tokens = max_output_tokens
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def health(self) -> EngineHealth:
+        return EngineHealth(ready=True, detail="answers with quotes from the documents; no weights needed")
+
+    async def complete(self, request: EngineRequest) -> Completion:
+        return (await self._answer(request)).completion()
+
+    async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
+        answer = await self._answer(request)
+        async for chunks in answer.stream():
+            yield chunks
+
+    async def _answer(self, request: EngineRequest) -> TextAnswer:
+        text = await asyncio.to_thread(best_quotes, request.question, request.documents)
+        return TextAnswer(request, text, self.name)
+
+
+def best_quotes(question: str, documents: tuple[ShownDocument, ...]) -> str:
+    """The best sentences in their documents' order, one a line, each file's under its name where there are several."""
+    if not documents:
+        return _say(
+            question, "请在问题中附上文档。", "Name a document to ask about: this engine answers from documents only."
+        )
+    index = SentenceIndex([document.text for document in documents])
+    terms = question_terms(question)
+    scores = index.scores_with_neighbours(terms)
+    best = sorted(scores, key=lambda number: (-scores[number], number))[:QUOTES]
+    told = telling_terms(terms)
+    if not best or max(index.share_of_terms(number, told) for number in best) < LEAST_SHARE_OF_TERMS:
+        return _say(question, "文档中没有提到。", "The documents do not say.")
+    lines: list[str] = []
+    shown_source = None
+    for number in sorted(best):
+        sentence = index.sentences[number]
+        document = documents[sentence.source]
+        if len(documents) > 1 and sentence.source != shown_source:
+            lines.append(f"{document.title}:")
+            shown_source = sentence.source
+        lines.append(document.text[sentence.start : sentence.end])
+    return "\n".join(lines)
+
+
+def _say(question: str, chinese: str, english: str) -> str:
+    return chinese if is_mostly_cjk(question) else english

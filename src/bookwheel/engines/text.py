@@ -1,0 +1,71 @@
+"""Makes OpenAI's objects of plain text: for engines that are not models."""
+
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from bookwheel.engines.engine import Chunk, Completion, EngineRequest
+from bookwheel.tokens import MESSAGE_OVERHEAD_TOKENS, count_tokens
+
+_PIECE = re.compile(r"\s*\S{1,12}\s*?|\s+")
+
+
+class TextAnswer:
+    """An answer's text on its way out, cut where the request's `max_tokens` or `stop` cuts it."""
+
+    def __init__(self, request: EngineRequest, text: str, model: str) -> None:
+        self.text, self.finish_reason = _cut(text, request)
+        self._head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
+        prompt, completion = _prompt_tokens(request), count_tokens(self.text)
+        self._usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        }
+        self._wants_usage = request.wants_usage
+
+    def completion(self) -> Completion:
+        message = {"role": "assistant", "content": self.text}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
+        return self._head | {"object": "chat.completion", "choices": [choice], "usage": self._usage}
+
+    async def stream(self) -> AsyncIterator[list[Chunk]]:
+        """The chunks: a word or so of the text in each."""
+        yield [self._chunk({"role": "assistant", "content": ""})]
+        for piece in _PIECE.findall(self.text):
+            yield [self._chunk({"content": piece})]
+        yield [self._chunk({}, self.finish_reason)]
+        if self._wants_usage:
+            yield [self._head | {"object": "chat.completion.chunk", "choices": [], "usage": self._usage}]
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> Chunk:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return self._head | {"object": "chat.completion.chunk", "choices": [choice]}
+
+
+def _cut(text: str, request: EngineRequest) -> tuple[str, str]:
+    stop = request.options.get("stop")
+    for mark in [stop] if isinstance(stop, str) else stop or []:
+        text = text.partition(mark)[0] if mark else text
+    limit = request.max_tokens
+    if limit is None or count_tokens(text) <= limit:
+        return text, "stop"
+    low, high = 0, len(text)
+    while low < high:  # the longest prefix within the limit
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if count_tokens(text[:middle]) <= limit else (low, middle - 1)
+    return text[:low], "length"
+
+
+def _prompt_tokens(request: EngineRequest) -> int:
+    return sum(count_tokens(_text_of(message)) + MESSAGE_OVERHEAD_TOKENS for message in request.messages)
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content)
+    return content or ""

@@ -1,0 +1,186 @@
+"""An engine that speaks OpenAI's protocol at a URL: vLLM, SGLang, Ollama, LM Studio, llama-server, DashScope, OpenAI.
+
+Nothing is retried here, and nothing of the client's is changed but the model's name.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest
+from bookwheel.engines.sse import EventTooLarge, SseParser
+from bookwheel.errors import ApiError, EngineRefused, EngineTimedOut, EngineUnreachable
+
+DONE = b"[DONE]"
+READ_BUFFER_BYTES = 1024 * 1024
+HEALTH_SECONDS = 5.0
+_OWN_KEY_REFUSED = (401, 403, 407)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class UpstreamEngine:
+    """See the module. `base_url` ends before `/chat/completions`."""
+
+    kind = "upstream"
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        window_tokens: int,
+        max_output_tokens: int,
+        connect_seconds: float,
+        silence_seconds: float,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.window_tokens = window_tokens
+        self.max_output_tokens = max_output_tokens
+        self._base_url = base_url.rstrip("/")
+        self._api_key = api_key
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=silence_seconds)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the connection pool. The engine itself may come up later."""
+        headers = {"content-type": "application/json"}
+        if self._api_key:
+            headers["authorization"] = f"Bearer {self._api_key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            headers=headers,
+            timeout=self._timeout,
+            read_bufsize=READ_BUFFER_BYTES,
+            auto_decompress=True,
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def health(self) -> EngineHealth:
+        """Ask for its list of models, the one call that every engine of the kind has."""
+        timeout = aiohttp.ClientTimeout(total=HEALTH_SECONDS)
+        try:
+            async with self._open_session().get(f"{self._base_url}/models", timeout=timeout) as response:
+                await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return EngineHealth(ready=False, detail=f"{self._base_url} does not answer ({_reason(error)}).")
+        if response.status in _OWN_KEY_REFUSED:
+            return EngineHealth(ready=False, detail=f"It refuses engines.{self.name}.api_key.")
+        return EngineHealth(ready=True, detail=f"{self._base_url}, model {self.model}")
+
+    async def complete(self, request: EngineRequest) -> Completion:
+        async with self._post(request, stream=False) as response:
+            body = await response.read()
+        answer = self._object(body)
+        if not isinstance(answer.get("choices"), list):
+            raise self._unreachable("sent an answer without choices")
+        return answer
+
+    async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
+        async with self._post(request, stream=True) as response:
+            if response.content_type == "application/json":  # an engine that does not stream
+                raise self._unreachable("answered a request for a stream with something else")
+            parser = SseParser()
+            async for data in response.content.iter_any():
+                chunks, done = self._chunks(parser, data)
+                if chunks:
+                    yield chunks
+                if done:
+                    return
+        raise self._unreachable("closed the stream before its end")
+
+    def _chunks(self, parser: SseParser, data: bytes) -> tuple[list[Chunk], bool]:
+        chunks: list[Chunk] = []
+        try:
+            payloads = parser.feed(data)
+        except EventTooLarge:
+            raise self._unreachable("sent an event that does not end") from None
+        for payload in payloads:
+            if payload.strip() == DONE:
+                return chunks, True
+            chunk = self._object(payload)
+            if chunk.get("error"):
+                raise self._failed_in_mid_stream(chunk["error"])
+            chunks.append(chunk)
+        return chunks, False
+
+    @asynccontextmanager
+    async def _post(self, request: EngineRequest, *, stream: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+        body = request.options | {"model": self.model, "messages": request.messages, "stream": stream}
+        url = f"{self._base_url}/chat/completions"
+        try:
+            async with self._open_session().post(url, data=_encode(body), headers=request.extra_headers) as response:
+                if response.status >= 400:
+                    raise await self._refusal(response)
+                yield response
+        except (aiohttp.ServerTimeoutError, TimeoutError) as error:
+            raise self._timed_out(error) from None
+        except aiohttp.ClientError as error:
+            raise self._unreachable(f"broke off ({_reason(error)})") from None
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
+        body = await response.content.read(READ_BUFFER_BYTES)
+        error = _error_object(body)
+        if response.status in _OWN_KEY_REFUSED:
+            return self._unreachable(f"refuses Bookwheel's own key: check engines.{self.name}.api_key")
+        if response.status >= 500:
+            return self._unreachable(f"answered with status {response.status}: {error['message']}")
+        return EngineRefused(response.status, error, response.headers.get("retry-after"))
+
+    def _object(self, data: bytes) -> dict[str, Any]:
+        try:
+            value = _decode(data)
+        except msgspec.DecodeError:
+            raise self._unreachable("sent what is not JSON") from None
+        if not isinstance(value, dict):
+            raise self._unreachable("sent JSON that is not an object")
+        return value
+
+    def _failed_in_mid_stream(self, error: Any) -> ApiError:
+        shown = error if isinstance(error, dict) else {"message": str(error)}
+        return EngineRefused(502, shown)
+
+    def _unreachable(self, what: str) -> EngineUnreachable:
+        return EngineUnreachable(f"The engine {self.name} {what}.")
+
+    def _timed_out(self, error: Exception) -> ApiError:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return self._unreachable(f"did not accept a connection within {self._timeout.sock_connect:g} seconds")
+        return EngineTimedOut(f"The engine {self.name} was silent for {self._timeout.sock_read:g} seconds.")
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise self._unreachable("is not running")
+        return self._session
+
+
+def _reason(error: BaseException) -> str:
+    """An error in few words, without addresses of memory or sockets."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or type(error).__name__
+    return str(error) or type(error).__name__
+
+
+def _error_object(body: bytes) -> dict[str, Any]:
+    """The engine's error in OpenAI's shape, whatever shape it came in."""
+    try:
+        value = _decode(body)
+    except msgspec.DecodeError:
+        return {"message": body[:300].decode("utf-8", "replace").strip() or "no reason given"}
+    if isinstance(value, dict):
+        error = value.get("error", value)
+        if isinstance(error, dict):
+            return {"message": str(error.get("message") or error.get("detail") or "no reason given")} | error
+        return {"message": str(error)}
+    return {"message": str(value)[:300]}
