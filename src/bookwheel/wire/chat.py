@@ -1,0 +1,167 @@
+"""Shapes of chat completions. Shapes only.
+
+`ChatBody` names the fields that Bookwheel itself reads; the body goes to the engine with every other field as it came.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One message. `content` is text, or a list of parts, each an object with a `type`."""
+
+    role: Role
+    content: str | list[dict[str, Any]] | None = None
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    """What else a stream is to carry."""
+
+    include_usage: bool | None = None
+
+
+class BookwheelOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bookwheel's own options, in the body's `bookwheel` object."""
+
+    reading: Annotated[Literal["full"], Meta(description="How the documents are read: `full`, all of their text.")] = (
+        "full"
+    )
+    citations: Annotated[
+        bool, Meta(description="Say which sentences of the documents each sentence of the answer rests on.")
+    ] = False
+
+
+class ChatBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat request. Fields that are not named here are passed to the engine."""
+
+    model: Annotated[str, Meta(examples=["qwen-long"])]
+    messages: Annotated[
+        list[ChatMessage],
+        Meta(
+            min_length=1,
+            description="First system message: the role. Further ones: `fileid://ID,fileid://ID` or a document as text.",
+        ),
+    ]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | list[str] | None = None
+    response_format: dict[str, Any] | None = None
+    bookwheel: BookwheelOptions | None = None
+
+
+class FileReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read of one document."""
+
+    file_id: str | None
+    filename: str
+    tokens: int
+    selected_tokens: int
+
+
+class ContextReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine was shown of the documents, and what that took."""
+
+    reading: Literal["full"]
+    window_tokens: int
+    document_tokens: int
+    selected_tokens: int
+    coverage: Annotated[float, Meta(description="Share of the documents' tokens that the engine was shown, 0 to 1.")]
+    files: list[FileReading]
+    milliseconds: dict[str, float]
+
+
+class Citation(msgspec.Struct, frozen=True, kw_only=True):
+    """A quote that stands in a document at this place and supports a sentence of the answer."""
+
+    type: Literal["file_citation"] = "file_citation"
+    file_id: str | None
+    filename: str
+    quote: str
+    anchor: Annotated[str, Meta(examples=["line 12"])]
+    start: Annotated[int, Meta(description="Where the quote begins in the document's text, in characters.")]
+    end: Annotated[int, Meta(description="Where it ends (excluded).")]
+    answer_start: Annotated[
+        int, Meta(description="Where the sentence it supports begins in the answer, in characters.")
+    ]
+    answer_end: int
+
+
+class BookwheelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Bookwheel's own part of an answer: on the message's top level, or on a stream's last chunk."""
+
+    context: ContextReport
+    citations: list[Citation] | UnsetType = UNSET
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine read and wrote, in its own tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: dict[str, int] | UnsetType = UNSET
+
+
+class AnswerMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    annotations: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One of `n` answers."""
+
+    index: int
+    message: AnswerMessage
+    finish_reason: str | None
+
+
+class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer in one piece. What else the engine sent comes with it."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage | UnsetType = UNSET
+    bookwheel: BookwheelReport | UnsetType = UNSET
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """What a chunk adds."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | None | UnsetType = UNSET
+
+
+class ChunkChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a chunk adds to one of `n` answers."""
+
+    index: int
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class ChatChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """One `data:` event of a stream; `data: [DONE]` ends it."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: Usage | None | UnsetType = UNSET
+    bookwheel: BookwheelReport | UnsetType = UNSET
