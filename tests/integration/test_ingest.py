@@ -1,0 +1,172 @@
+"""Reading with a real database and real sandbox processes: whatever comes in between, rows and folders agree at the end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from bookwheel.errors import NotFound
+from bookwheel.files.files import Files, NewFile
+from bookwheel.ingest.ingest import Ingest, delete_file
+from bookwheel.settings import IngestSettings, LimitSettings
+from bookwheel.storage import files as rows
+from bookwheel.storage.blobs import ORIGINAL, TEXT, Blobs
+from bookwheel.storage.database import Database
+from bookwheel.storage.files import AccountUsage, FileRecord
+from bookwheel.storage.tables import files
+
+LARGE = b"The heron stands in the reeds and waits for the tide to turn.\n\n" * 130_000
+SETTLE_SECONDS = 60.0
+
+
+class Desk:
+    """The parts of a server that keep and read files, without HTTP."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = Database(folder / "bookwheel.db")
+        self.database.migrate()
+        self.blobs = Blobs(folder)
+        self.files = Files(self.database, self.blobs, LimitSettings())
+        self.ingest = Ingest(self.database, self.blobs, IngestSettings(workers=1, attempts=2))
+
+    async def put(self, content: bytes, filename: str = "a.txt") -> FileRecord:
+        incoming = self.blobs.new_incoming()
+        await incoming.write(content)
+        try:
+            return await self.files.create("ann", incoming, NewFile(filename, "user_data"))
+        finally:
+            incoming.discard()
+
+    async def settle(self, file: FileRecord) -> FileRecord:
+        assert await self.ingest.wait([file.file_id], SETTLE_SECONDS)
+        return await self.files.get("ann", file.file_id)
+
+    async def until_reading(self) -> None:
+        while not any(path.stat().st_size for path in self.incoming()):
+            await asyncio.sleep(0.005)
+
+    async def delete(self, file: FileRecord) -> None:
+        """As the API does."""
+        await delete_file(self.files, self.ingest, "ann", file.file_id)
+
+    def incoming(self) -> list[Path]:
+        return list((self.folder / "incoming").iterdir())
+
+    async def check_nothing_is_left(self) -> None:
+        assert self.incoming() == []
+        assert list(self.folder.glob("files/*/*")) == []
+        assert await self.database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(0, 0)
+        assert await self.database.read(lambda c: c.scalar(select(func.count()).select_from(files))) == 0
+
+    async def close(self) -> None:
+        await self.ingest.close()
+        self.database.close()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    opened = Desk(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def test_a_file_is_read_and_its_size_is_known(desk: Desk) -> None:
+    file = await desk.put("# 潮\n\n潮水七点转向。\n".encode("gb18030"), "tide.md")
+    desk.ingest.wake(file.file_id)
+    read = await desk.settle(file)
+    assert (read.status, read.status_details, read.file_type, read.attempts) == ("processed", None, "MD", 1)
+    assert read.characters == len(await desk.files.text(read))
+    assert "潮水七点转向。" in await desk.files.text(read)
+    assert (await desk.files.block_map(read)).at(0) is not None
+
+
+async def test_what_cannot_be_read_is_told_on_the_file(desk: Desk) -> None:
+    file = await desk.put(b" \n ")
+    desk.ingest.wake(file.file_id)
+    refused = await desk.settle(file)
+    assert (refused.status, refused.status_details) == ("error", f"File [id:{file.file_id}] content blank.")
+    assert not desk.blobs.path(file.file_id, TEXT).exists()
+    assert desk.incoming() == []
+
+
+@pytest.mark.parametrize("moment", ["before", "while", "after"])
+async def test_deletion_before_while_or_after_reading_leaves_nothing(desk: Desk, moment: str) -> None:
+    file = await desk.put(LARGE)
+    desk.ingest.wake(file.file_id)
+    if moment == "while":
+        await asyncio.wait_for(desk.until_reading(), SETTLE_SECONDS)
+    elif moment == "after":
+        assert (await desk.settle(file)).status == "processed"
+    await desk.delete(file)
+    await desk.check_nothing_is_left()
+    with pytest.raises(NotFound):
+        await desk.files.get("ann", file.file_id)
+
+
+async def test_a_row_that_goes_while_its_file_is_read_takes_what_is_read_along(desk: Desk) -> None:
+    """As when another process deletes it, which cannot stop this one's reading."""
+    file = await desk.put(LARGE)
+    desk.ingest.wake(file.file_id)
+    await asyncio.wait_for(desk.until_reading(), SETTLE_SECONDS)
+    await desk.files.delete_row("ann", file.file_id)
+    await desk.files.delete_blobs(file.file_id)
+    assert await desk.ingest.wait([file.file_id], SETTLE_SECONDS)
+    await desk.check_nothing_is_left()
+
+
+async def test_the_next_file_is_read_when_the_one_before_is_deleted(desk: Desk) -> None:
+    first, second = await desk.put(LARGE), await desk.put(b"next")
+    for file in (first, second):
+        desk.ingest.wake(file.file_id)
+    await asyncio.wait_for(desk.until_reading(), SETTLE_SECONDS)
+    await desk.delete(first)
+    assert (await desk.settle(second)).status == "processed"
+
+
+async def test_files_wait_while_nothing_reads_and_are_taken_up_later(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    waiting = [await desk.put(f"number {number}".encode()) for number in range(3)]
+    await desk.close()
+    desk = Desk(tmp_path)
+    assert await desk.ingest.take_up_unfinished() == 3
+    assert [(await desk.settle(file)).status for file in waiting] == ["processed"] * 3
+    assert await desk.ingest.take_up_unfinished() == 0
+    await desk.close()
+
+
+async def test_a_reading_that_the_server_s_end_interrupted_is_begun_again_and_not_held_against_the_file(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    file = await desk.put(LARGE)
+    desk.ingest.wake(file.file_id)
+    await asyncio.wait_for(desk.until_reading(), SETTLE_SECONDS)
+    await desk.close()
+    assert desk.incoming() == []
+    desk = Desk(tmp_path)
+    assert await desk.ingest.take_up_unfinished() == 1
+    read = await desk.settle(file)
+    assert (read.status, read.attempts) == ("processed", 1)
+    await desk.close()
+
+
+async def test_after_too_many_attempts_a_file_is_given_up(desk: Desk) -> None:
+    file = await desk.put(b"text")
+    for _ in range(2):
+        await desk.database.write(lambda c: rows.begin_attempt(c, file.file_id))
+    desk.ingest.wake(file.file_id)
+    given_up = await desk.settle(file)
+    reason = f"File [id:{file.file_id}] parsing error. Reading it was given up after 2 attempts."
+    assert (given_up.status, given_up.status_details) == ("error", reason)
+
+
+async def test_a_file_whose_bytes_are_gone_ends_with_a_reason(desk: Desk) -> None:
+    file = await desk.put(b"text")
+    desk.blobs.path(file.file_id, ORIGINAL).unlink()
+    desk.ingest.wake(file.file_id)
+    lost = await desk.settle(file)
+    assert lost.status == "error"
+    assert str(lost.status_details).startswith(f"File [id:{file.file_id}] parsing error. ")

@@ -1,0 +1,268 @@
+"""The stores that everything stands on: migrations, transactions, pages that hold still, and blobs that come and go whole."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import IntegrityError
+
+from bookwheel.storage import files as rows
+from bookwheel.storage.blobs import BLOCKS, ORIGINAL, TEXT, Blobs
+from bookwheel.storage.database import Database
+from bookwheel.storage.files import PROCESSED, UPLOADED, AccountUsage
+from bookwheel.storage.tables import metadata
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "bookwheel.db")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(tmp_path)
+
+
+class TestMigrations:
+    def test_make_exactly_the_tables_of_the_code(self, database: Database, tmp_path: Path) -> None:
+        engine = create_engine(f"sqlite:///{tmp_path / 'bookwheel.db'}")
+        with engine.connect() as connection:
+            context = MigrationContext.configure(
+                connection, opts={"compare_type": True, "compare_server_default": True}
+            )
+            assert compare_metadata(context, metadata) == []
+            made = {table.name: table for table in metadata.sorted_tables}
+            for name, table in made.items():
+                found = {row[1]: not row[3] for row in connection.exec_driver_sql(f"PRAGMA table_info({name})")}
+                assert found == {column.name: column.nullable for column in table.columns}
+        engine.dispose()
+
+    def test_every_table_names_its_account(self) -> None:
+        assert [table.name for table in metadata.sorted_tables if "account_id" not in table.columns] == []
+
+    async def test_run_twice_keep_every_row(self, database: Database) -> None:
+        await database.write(lambda c: _insert(c, "file-fe-1"))
+        database.migrate()
+        assert await database.read(lambda c: rows.existing_file_ids(c, ["file-fe-1"])) == {"file-fe-1"}
+
+    async def test_of_a_database_that_was_closed_keep_every_row(self, tmp_path: Path) -> None:
+        for number in range(2):
+            database = Database(tmp_path / "kept.db")
+            database.migrate()
+            await database.write(lambda c, number=number: _insert(c, f"file-fe-{number}"))  # type: ignore[misc]
+            found = await database.read(lambda c: rows.existing_file_ids(c, ["file-fe-0", "file-fe-1"]))
+            assert len(found) == number + 1
+            database.close()
+
+
+class TestTransactions:
+    async def test_are_on_disk_for_another_connection_when_write_returns(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        await database.write(lambda c: _insert(c, "file-fe-1"))
+        with closing(sqlite3.connect(tmp_path / "bookwheel.db")) as other:
+            assert other.execute("SELECT file_id FROM files").fetchall() == [("file-fe-1",)]
+
+    async def test_that_raise_change_nothing(self, database: Database) -> None:
+        def change(connection: Connection) -> None:
+            _insert(connection, "file-fe-1")
+            raise RuntimeError("in the middle")
+
+        with pytest.raises(RuntimeError, match="in the middle"):
+            await database.write(change)
+        assert await database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(0, 0)
+        assert await database.read(rows.unfinished_file_ids) == []
+
+    async def test_go_on_when_their_caller_is_cancelled(self, database: Database) -> None:
+        writing = asyncio.ensure_future(database.write(lambda c: _insert(c, "file-fe-1")))
+        await asyncio.sleep(0)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        await database.write(lambda _: None)
+        found = await database.read(rows.unfinished_file_ids)
+        assert found in ([], ["file-fe-1"])
+        assert (await database.read(lambda c: rows.account_usage(c, "ann"))).file_count == len(found)
+
+    async def test_of_many_writers_lose_no_count(self, database: Database) -> None:
+        ids = [f"file-fe-{number}" for number in range(60)]
+        await asyncio.gather(*(database.write(lambda c, i=i: _insert(c, i)) for i in ids))  # type: ignore[misc]
+        assert await database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(60, 600)
+        deletions = (database.write(lambda c, i=i: rows.delete_file(c, "ann", i)) for i in ids * 2)  # type: ignore[misc]
+        assert sum(await asyncio.gather(*deletions)) == 60
+        assert await database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(0, 0)
+
+    async def test_keep_files_without_an_account_out(self, database: Database) -> None:
+        def change(connection: Connection) -> None:
+            rows.insert_file(connection, **_row("file-fe-1", "nobody"))
+
+        with pytest.raises(IntegrityError):
+            await database.write(change)
+
+
+class TestPages:
+    @pytest.mark.parametrize("descending", [False, True])
+    async def test_hold_still_while_others_insert_and_delete(self, database: Database, descending: bool) -> None:
+        """Whatever was there all the time is listed once, in order; ties are many."""
+        steady = [f"steady-{number:03}" for number in range(90)]
+        for number, file_id in enumerate(steady):
+            await database.write(lambda c, i=file_id, at=number // 30: _insert(c, i, created_at=1_000 + at))  # type: ignore[misc]
+        stop = asyncio.Event()
+        disturbing = asyncio.ensure_future(_disturb(database, stop))
+        listed = [file_id async for file_id in _walk(database, descending)]
+        stop.set()
+        await disturbing
+        seen = [file_id for file_id in listed if file_id.startswith("steady")]
+        assert seen == (steady[::-1] if descending else steady)
+        assert len(listed) == len(set(listed))
+
+    async def test_of_one_account_never_begin_after_another_s_file(self, database: Database) -> None:
+        await database.write(lambda c: _insert(c, "file-fe-1", "ann"))
+        await database.write(lambda c: _insert(c, "file-fe-2", "ben"))
+        assert await database.read(lambda c: _page(c, "ben", after="file-fe-1")) is None
+        assert await database.read(lambda c: _page(c, "ben", after="file-fe-none")) is None
+        assert await database.read(lambda c: _page(c, "ben", after="file-fe-2")) == []
+
+    async def test_leave_out_what_has_expired(self, database: Database) -> None:
+        await database.write(lambda c: _insert(c, "over", expires_at=4_999))
+        await database.write(lambda c: _insert(c, "now", expires_at=5_000))
+        await database.write(lambda c: _insert(c, "later", expires_at=5_001))
+        assert [f.file_id for f in await database.read(lambda c: _page(c, "ann")) or []] == ["later"]
+        assert await database.read(lambda c: rows.expired_files(c, 5_000)) == [("ann", "over"), ("ann", "now")]
+
+    async def test_are_found_by_an_index_and_not_by_sorting(self, database: Database, tmp_path: Path) -> None:
+        await database.write(lambda c: _insert(c, "file-fe-1"))
+        statement = "SELECT * FROM files WHERE account_id = 'ann' ORDER BY created_at DESC, sequence DESC LIMIT 20"
+        with closing(sqlite3.connect(tmp_path / "bookwheel.db")) as connection:
+            plan = str(connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall())
+        assert "USING INDEX ix_files_account_id_created_at_sequence" in plan
+        assert "TEMP B-TREE" not in plan
+
+
+class TestIngestRows:
+    async def test_an_attempt_is_counted_before_the_work(self, database: Database) -> None:
+        await database.write(lambda c: _insert(c, "file-fe-1"))
+        counted = [await database.write(lambda c: rows.begin_attempt(c, "file-fe-1")) for _ in range(2)]
+        assert [file.attempts for file in counted if file] == [1, 2]
+
+    async def test_there_is_no_attempt_at_a_file_that_is_done_or_gone(self, database: Database) -> None:
+        await database.write(lambda c: _insert(c, "file-fe-1"))
+        assert await database.write(lambda c: rows.finish_file(c, "file-fe-1", status=PROCESSED, tokens=3))
+        assert await database.write(lambda c: rows.begin_attempt(c, "file-fe-1")) is None
+        assert await database.write(lambda c: rows.begin_attempt(c, "file-fe-none")) is None
+        assert not await database.write(lambda c: rows.finish_file(c, "file-fe-none", status=PROCESSED))
+
+    async def test_numbers_of_deleted_rows_are_not_given_again(self, database: Database) -> None:
+        """A page's cursor would point to another file otherwise."""
+        await database.write(lambda c: _insert(c, "first"))
+        first = (await database.read(lambda c: rows.find_files(c, "ann", ["first"])))["first"]
+        await database.write(lambda c: rows.delete_file(c, "ann", "first"))
+        await database.write(lambda c: _insert(c, "second"))
+        second = (await database.read(lambda c: rows.find_files(c, "ann", ["second"])))["second"]
+        assert second.sequence > first.sequence
+
+
+class TestBlobs:
+    async def test_are_kept_whole_and_hashed(self, blobs: Blobs, tmp_path: Path) -> None:
+        incoming = blobs.new_incoming()
+        for piece in (b"first ", b"second"):
+            await incoming.write(piece)
+        assert (incoming.size_bytes, incoming.sha256) == (12, sha256(b"first second").hexdigest())
+        await blobs.keep(incoming.path, "file-fe-1", ORIGINAL)
+        assert blobs.path("file-fe-1", ORIGINAL).read_bytes() == b"first second"
+        incoming.discard()
+        assert blobs.path("file-fe-1", ORIGINAL).exists()
+        assert list((tmp_path / "incoming").iterdir()) == []
+
+    async def test_that_are_discarded_are_gone(self, blobs: Blobs, tmp_path: Path) -> None:
+        incoming = blobs.new_incoming()
+        await incoming.write(b"half")
+        incoming.discard()
+        incoming.discard()
+        assert list((tmp_path / "incoming").iterdir()) == []
+
+    async def test_of_one_file_are_deleted_together_and_alone(self, blobs: Blobs) -> None:
+        for file_id in ("file-fe-1", "file-fe-2"):
+            for name in (ORIGINAL, TEXT, BLOCKS):
+                await _keep(blobs, file_id, name)
+        await blobs.delete("file-fe-1")
+        await blobs.delete("file-fe-none")
+        assert not blobs.path("file-fe-1", TEXT).parent.exists()
+        assert all(blobs.path("file-fe-2", name).exists() for name in (ORIGINAL, TEXT, BLOCKS))
+
+    async def test_that_nobody_finished_are_swept(self, blobs: Blobs, tmp_path: Path) -> None:
+        await _keep(blobs, "file-fe-1", ORIGINAL)
+        interrupted = blobs.new_incoming()
+        await interrupted.write(b"half an upload")
+        blobs.new_incoming_path().write_bytes(b"half a text")
+        assert blobs.sweep_incoming() == 2
+        interrupted.discard()
+        assert list((tmp_path / "incoming").iterdir()) == []
+        assert blobs.path("file-fe-1", ORIGINAL).exists()
+
+    async def test_are_listed_by_their_files(self, blobs: Blobs) -> None:
+        ids = {f"file-fe-{number}" for number in range(20)}
+        for file_id in ids:
+            await _keep(blobs, file_id, ORIGINAL)
+        assert {file_id for shard in blobs.file_ids() for file_id in shard} == ids
+
+
+def _row(file_id: str, account_id: str = "ann", **values: Any) -> dict[str, Any]:
+    row = {"purpose": "user_data", "filename": "a.txt", "size_bytes": 10, "sha256": "0" * 64, "created_at": 1_000}
+    return row | {"file_id": file_id, "account_id": account_id, "status": UPLOADED, "attempts": 0} | values
+
+
+def _insert(connection: Connection, file_id: str, account_id: str = "ann", **values: Any) -> None:
+    rows.reserve_room(connection, account_id, 10, now=1_000)
+    rows.insert_file(connection, **_row(file_id, account_id, **values))
+
+
+def _page(
+    connection: Connection, account_id: str, *, after: str | None = None, limit: int = 7, descending: bool = False
+) -> list[rows.FileRecord] | None:
+    return rows.list_files(
+        connection, account_id, after=after, limit=limit, descending=descending, purposes=[], now=5_000
+    )
+
+
+async def _walk(database: Database, descending: bool) -> AsyncIterator[str]:
+    """All pages, a few files each. One goes on after the last steady file: the others may be gone by then."""
+    after: str | None = None
+    while True:
+        page = await database.read(lambda c, at=after: _page(c, "ann", after=at, descending=descending))  # type: ignore[misc]
+        ids = [file.file_id for file in page or ()]
+        steady = [number for number, file_id in enumerate(ids) if file_id.startswith("steady")]
+        if not steady:
+            return
+        for file_id in ids[: steady[-1] + 1]:
+            yield file_id
+        after = ids[steady[-1]]
+
+
+async def _disturb(database: Database, stop: asyncio.Event) -> None:
+    """Files come and go at both ends and in the middle."""
+    number = 0
+    while not stop.is_set():
+        at = 999 + number % 5
+        await database.write(lambda c, i=number, t=at: _insert(c, f"other-{i}", created_at=t))  # type: ignore[misc]
+        if number >= 3:
+            await database.write(lambda c, i=number - 3: rows.delete_file(c, "ann", f"other-{i}"))  # type: ignore[misc]
+        number += 1
+
+
+async def _keep(blobs: Blobs, file_id: str, name: str) -> None:
+    incoming = blobs.new_incoming()
+    await incoming.write(name.encode())
+    await blobs.keep(incoming.path, file_id, name)
+    incoming.discard()
