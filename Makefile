@@ -59,6 +59,6 @@ $(SYNCED): $(UV) requirements-dev.lock pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(NODE_READY): $(SYNCED) tests/acceptance/node/package-lock.json
-	cd tests/acceptance/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund --ignore-scripts
+$(NODE_READY): tests/acceptance/node/package-lock.json | $(SYNCED)
+	cd tests/acceptance/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --loglevel=error --no-audit --no-fund --ignore-scripts
 	touch $@

@@ -118,7 +118,7 @@ class FileStillParsing(InvalidRequest):
 
     def __init__(self) -> None:
         super().__init__("File parsing in progress, please try again later.")
-        self.headers = {"x-should-retry": "true", "retry-after": "5"}
+        self.headers = {"x-should-retry": "true", "retry-after": "2"}
 
 
 class InvalidKey(ApiError):

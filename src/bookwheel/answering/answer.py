@@ -64,7 +64,7 @@ class Answering:
         completion["model"] = prepared.model
         if prepared.context is None:
             return completion
-        message = completion["choices"][0].get("message", {}) if completion["choices"] else {}
+        message = (completion["choices"][0].get("message") if completion["choices"] else None) or {}
         report = await self._report(prepared, message.get("content") or "")
         if report.citations is not msgspec.UNSET:
             message["annotations"] = [_annotation(citation) for citation in report.citations]

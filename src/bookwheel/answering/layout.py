@@ -32,7 +32,7 @@ def lay_out(conversation: Conversation, shown: Shown) -> list[Message]:
     messages: list[Message] = []
     opening = True
     for turn in conversation.turns:
-        fresh = [source for source in turn.documents if source not in given]
+        fresh = [source for source in dict.fromkeys(turn.documents) if source not in given]
         given.update(fresh)
         documents = _frame_all(shown[source] for source in fresh)
         if opening and turn.message.get("role") == "user":

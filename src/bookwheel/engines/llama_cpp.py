@@ -67,7 +67,8 @@ class LlamaCppEngine:
             self._supervisor = None
 
     async def health(self) -> EngineHealth:
-        if self._listening is None or not self._listening.done():
+        listening = self._listening
+        if listening is None or not listening.done() or listening.exception() is not None:
             return EngineHealth(ready=False, detail=f"The embedded engine {self._failure}.")
         return EngineHealth(ready=True, detail=f"{self._config.model}, {self._threads()} threads")
 
@@ -98,13 +99,20 @@ class LlamaCppEngine:
             self._failure = "is loading its weights"
             with self._config.log_file.open("wb") as child_log:
                 served = await self._run_once(child_log)
-            self._listening = asyncio.get_running_loop().create_future()
-            self._failure = "died and is being started again"
-            pause_seconds = 1.0 if served else min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            if served:
+                self._listening = asyncio.get_running_loop().create_future()
+                self._failure = "died and is being started again"
+                pause_seconds = 1.0
+            else:
+                self._failure = f"could not load its weights: see {self._config.log_file}"
+                self._fail_waiting()
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
             log.warning(
                 "engine died", engine=self.name, log_file=str(self._config.log_file), pause_seconds=pause_seconds
             )
             await asyncio.sleep(pause_seconds)
+            if not served:
+                self._listening = asyncio.get_running_loop().create_future()
 
     async def _run_once(self, child_log: IO[bytes]) -> bool:
         """Start the child and stay until it ends; whether it ever listened."""
@@ -147,6 +155,12 @@ class LlamaCppEngine:
     def _set_listening(self, upstream: UpstreamEngine) -> None:
         if self._listening is not None and not self._listening.done():
             self._listening.set_result(upstream)
+
+    def _fail_waiting(self) -> None:
+        """Answer the requests that wait, and those that come before the next try, with what is wrong."""
+        if self._listening is not None and not self._listening.done():
+            self._listening.set_exception(EngineUnreachable(f"The engine {self.name} {self._failure}."))
+            self._listening.exception()  # nobody may have waited
 
     def _child_config(self, api_key: str) -> dict[str, object]:
         config = self._config

@@ -83,7 +83,7 @@ class UpstreamEngine:
         async with self._post(request, stream=False) as response:
             body = await response.read()
         answer = self._object(body)
-        if not isinstance(answer.get("choices"), list):
+        if not isinstance(answer.get("choices"), list) or not _has_shape(answer, "message"):
             raise self._unreachable("sent an answer without choices")
         return answer
 
@@ -112,6 +112,8 @@ class UpstreamEngine:
             chunk = self._object(payload)
             if chunk.get("error"):
                 raise self._failed_in_mid_stream(chunk["error"])
+            if not _has_shape(chunk, "delta"):
+                raise self._unreachable("sent a chunk of another shape")
             chunks.append(chunk)
         return chunks, False
 
@@ -141,7 +143,7 @@ class UpstreamEngine:
     def _object(self, data: bytes) -> dict[str, Any]:
         try:
             value = _decode(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise self._unreachable("sent what is not JSON") from None
         if not isinstance(value, dict):
             raise self._unreachable("sent JSON that is not an object")
@@ -152,7 +154,7 @@ class UpstreamEngine:
         return EngineRefused(502, shown)
 
     def _unreachable(self, what: str) -> EngineUnreachable:
-        return EngineUnreachable(f"The engine {self.name} {what}.")
+        return EngineUnreachable(f"The engine {self.name} {what.rstrip('.')}.")
 
     def _timed_out(self, error: Exception) -> ApiError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -163,6 +165,18 @@ class UpstreamEngine:
         if self._session is None:
             raise self._unreachable("is not running")
         return self._session
+
+
+def _has_shape(answer: dict[str, Any], part: str) -> bool:
+    """Whether the choices of an answer are objects whose `delta` or `message` is one, with a text in it if anything."""
+    choices = answer.get("choices") or []
+    if not isinstance(choices, list):
+        return False
+    for choice in choices:
+        said = choice.get(part) or {} if isinstance(choice, dict) else None
+        if not isinstance(said, dict) or not isinstance(said.get("content") or "", str):
+            return False
+    return True
 
 
 def _reason(error: BaseException) -> str:
@@ -176,11 +190,11 @@ def _error_object(body: bytes) -> dict[str, Any]:
     """The engine's error in OpenAI's shape, whatever shape it came in."""
     try:
         value = _decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {"message": body[:300].decode("utf-8", "replace").strip() or "no reason given"}
     if isinstance(value, dict):
         error = value.get("error", value)
         if isinstance(error, dict):
-            return {"message": str(error.get("message") or error.get("detail") or "no reason given")} | error
+            return error | {"message": str(error.get("message") or error.get("detail") or "no reason given")}
         return {"message": str(error)}
     return {"message": str(value)[:300]}

@@ -102,10 +102,13 @@ class Files:
             raise InvalidRequest(f"Invalid 'after': no such File object: {after}", param="after")
         return FilePage(found[:limit], has_more=len(found) > limit)
 
-    async def delete(self, account_id: str, file_id: str) -> None:
-        """Delete a file and all that was made of it. Raises NotFound."""
+    async def delete_row(self, account_id: str, file_id: str) -> None:
+        """Delete a file's row: from now on there is no such file. Raises NotFound."""
         if not await self._database.write(lambda c: rows.delete_file(c, account_id, file_id)):
             raise NotFound(f"No such File object: {file_id}", param="id")
+
+    async def delete_blobs(self, file_id: str) -> None:
+        """Remove all that was made of a file whose row is gone."""
         self._texts.drop(file_id)
         await self._blobs.delete(file_id)
 

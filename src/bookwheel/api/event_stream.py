@@ -1,0 +1,107 @@
+"""Sends an answer's chunks as server-sent events, and notices when the client goes away.
+
+The response opens when the first chunk is there, so that whatever fails before that has its true HTTP status; or, when the
+wait is long, with a comment that keeps the connection alive. After that an error is an event of the stream, as stock SDKs
+expect it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from bookwheel.api.edge import error_body
+from bookwheel.api.json_body import encode
+from bookwheel.engines.engine import Chunk
+from bookwheel.errors import ApiError
+from bookwheel.logs import log
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+T = TypeVar("T")
+
+KEEP_ALIVE = b": keep-alive\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+class EventStream(Response):
+    """An ASGI response; see the module."""
+
+    def __init__(self, chunks: AsyncIterator[list[Chunk]], keep_alive_seconds: float, request_id: str) -> None:
+        self._chunks = chunks
+        self._keep_alive_seconds = keep_alive_seconds
+        self._request_id = request_id
+        self._open = False
+        self._quiet_since = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        await until_disconnect(receive, self._stream(send))
+
+    async def _stream(self, send: Send) -> None:
+        self._quiet_since = asyncio.get_running_loop().time()
+        beat = asyncio.create_task(self._keep_alive(send))
+        try:
+            async for chunks in self._chunks:
+                await self._write(send, b"".join([b"data: " + encode(chunk) + b"\n\n" for chunk in chunks]))
+            await self._write(send, DONE)
+        except ApiError as error:
+            if not self._open:
+                raise
+            await self._write(send, b"data: " + encode(error_body(error, self._request_id)) + b"\n\n")
+        except Exception as error:
+            if not self._open:
+                raise
+            log.error("stream failed", request_id=self._request_id, exc_info=error)
+            await self._write(send, b"data: " + encode(error_body(_internal(), self._request_id)) + b"\n\n")
+        finally:
+            beat.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write(self, send: Send, data: bytes) -> None:
+        if not self._open:
+            self._open = True
+            await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+        self._quiet_since = asyncio.get_running_loop().time()
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _keep_alive(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = self._quiet_since + self._keep_alive_seconds
+            if loop.time() >= due:
+                await self._write(send, KEEP_ALIVE)
+            else:
+                await asyncio.sleep(due - loop.time())
+
+
+async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:
+    """Do the work unless the client goes away first: then it is cancelled, and ClientDisconnect raised.
+
+    The request's body must have been read.
+    """
+    doing = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise ClientDisconnect
+        return doing.result()
+    finally:
+        for task in (doing, watching):
+            task.cancel()
+        await asyncio.gather(doing, watching, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _internal() -> ApiError:
+    return ApiError("Internal error. The log names it by this request_id.")

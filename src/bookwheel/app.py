@@ -1,0 +1,152 @@
+"""The one place where the parts are put together: what a running Bookwheel consists of, how it starts and how it ends."""
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Mount, Route, Router
+
+from bookwheel.accounts.keys import Keys
+from bookwheel.accounts.rates import Rates
+from bookwheel.answering.answer import Answering
+from bookwheel.answering.documents import DocumentDesk
+from bookwheel.api.chat import ChatCalls
+from bookwheel.api.edge import Edge
+from bookwheel.api.files import FileCalls
+from bookwheel.api.health import HealthCall
+from bookwheel.api.models import ModelCalls
+from bookwheel.api.openapi import documentation_routes, make_openapi
+from bookwheel.api.operation import Operation
+from bookwheel.engines.roster import Roster, choose_built_in, make_roster
+from bookwheel.errors import NotFound, SettingsError
+from bookwheel.files.files import Files
+from bookwheel.ingest.ingest import Ingest, delete_file
+from bookwheel.logs import log
+from bookwheel.settings import Settings
+from bookwheel.storage.blobs import Blobs
+from bookwheel.storage.database import Database
+
+PREFIXES = ("/compatible-mode/v1", "/v1")
+EXPIRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a running server consists of."""
+
+    settings: Settings
+    blobs: Blobs
+    files: Files
+    ingest: Ingest
+    roster: Roster
+
+
+def make_app(parts: Parts) -> Edge:
+    """The ASGI application over parts that are open."""
+    return Edge(Router(_routes(parts), redirect_slashes=False), Keys(parts.settings.accounts), PREFIXES)
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """Everything that runs behind the API, started; closed in the opposite order. Raises SettingsError."""
+    roster = make_roster(settings)
+    async with AsyncExitStack() as opened:
+        opened.enter_context(own_data_dir(settings.data_dir))
+        database = Database(settings.data_dir / "bookwheel.db")
+        opened.callback(database.close)
+        await asyncio.to_thread(database.migrate)
+        blobs = Blobs(settings.data_dir)
+        files = Files(database, blobs, settings.limits)
+        swept = await files.sweep()
+        opened.push_async_callback(roster.close)
+        await roster.start()
+        ingest = Ingest(database, blobs, settings.ingest)
+        opened.push_async_callback(ingest.close)
+        unfinished = await ingest.take_up_unfinished()
+        parts = Parts(settings, blobs, files, ingest, roster)
+        opened.callback(asyncio.create_task(_delete_expired(parts)).cancel)
+        log.info("started", data_dir=str(settings.data_dir), swept=swept, unfinished=unfinished)
+        if not settings.engines:
+            log.info("built-in engine", why=choose_built_in(settings).why)
+        yield parts
+
+
+def make_operations(parts: Parts) -> list[Operation]:
+    """Every call of the API."""
+    settings = parts.settings
+    desk = DocumentDesk(parts.files, parts.ingest.wait, settings.ingest.chat_wait_seconds, settings.limits)
+    calls = (
+        ModelCalls(parts.roster, created=int(time.time())),
+        FileCalls(
+            parts.files,
+            parts.blobs,
+            parts.ingest,
+            _rates(settings),
+            settings.limits,
+            settings.ingest.upload_wait_seconds,
+        ),
+        ChatCalls(Answering(parts.roster, desk), settings.server),
+    )
+    return [operation for call in calls for operation in call.operations()]
+
+
+def _routes(parts: Parts) -> list[BaseRoute]:
+    operations = make_operations(parts)
+    routes: list[BaseRoute] = [
+        Mount(prefix, routes=[operation.route() for operation in operations]) for prefix in PREFIXES
+    ]
+    routes += documentation_routes(make_openapi(operations, PREFIXES))
+    return [
+        *routes,
+        Route("/health", HealthCall(parts.roster, with_details=not parts.settings.accounts).check),
+        Route("/", lambda _: RedirectResponse("/docs")),
+    ]
+
+
+def _rates(settings: Settings) -> Rates:
+    calls, deletes = settings.limits.file_calls_per_second, settings.limits.file_deletes_per_second
+    names = ("file upload", "file list", "file retrieve", "file content")
+    return Rates(dict.fromkeys(names, calls) | {"file delete": deletes})
+
+
+async def _delete_expired(parts: Parts) -> None:
+    while True:
+        for account_id, file_id in await parts.files.expired():
+            with suppress(NotFound):
+                await delete_file(parts.files, parts.ingest, account_id, file_id)
+            log.info("file expired", file_id=file_id)
+        await asyncio.sleep(EXPIRY_SECONDS)
+
+
+class own_data_dir:  # noqa: N801 - used as a with-statement's verb
+    """Holds the data folder for this process. Raises SettingsError when another process has it, or it cannot be written."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._data_dir / "lock").open("a+")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"data_dir = {self._data_dir}: another Bookwheel is running on it; stop that one or set another data_dir"
+            ) from None
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise SettingsError(
+                f"data_dir = {self._data_dir}: {reason}; a folder that can be written is needed"
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()

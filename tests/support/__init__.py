@@ -1,0 +1,1 @@
+"""What tests share: a real server process, and an engine whose behaviour a test sets."""
