@@ -1,0 +1,1 @@
+"""What Bookwheel costs, measured on the real server: see README.md."""

@@ -1,0 +1,28 @@
+"""`python -m bench [NAME] [options]`: run the benchmarks, one after the other or one by its name."""
+
+import sys
+
+from bench import models, overhead, uploads
+
+ALL = {"overhead": overhead.main, "uploads": uploads.main, "models": models.main}
+BY_DEFAULT = ("overhead", "uploads")
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the first argument names; without a name, those that need nothing but the repository."""
+    if arguments and not arguments[0].startswith("-"):
+        name, *options = arguments
+        if name not in ALL:
+            print(f"bench: there is no {name}; there are {', '.join(ALL)}", file=sys.stderr)
+            return 2
+        return ALL[name](options)
+    if set(arguments) & {"-h", "--help"}:
+        print(f"python -m bench [{'|'.join(ALL)}] [--quick] [--help]. Without a name: {', '.join(BY_DEFAULT)}.")
+        return 0
+    status = max([ALL[name](arguments) for name in BY_DEFAULT])
+    print("There is also `python -m bench models`, which needs weights, questions and an hour.")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
