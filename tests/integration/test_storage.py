@@ -215,7 +215,7 @@ class TestBlobs:
         ids = {f"file-fe-{number}" for number in range(20)}
         for file_id in ids:
             await _keep(blobs, file_id, ORIGINAL)
-        assert {file_id for shard in blobs.file_ids() for file_id in shard} == ids
+        assert {folder.name for shard in blobs.folders() for folder in shard} == ids
 
 
 def _row(file_id: str, account_id: str = "ann", **values: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import re
 import time
 import uuid
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -119,10 +119,18 @@ def _refuse_other_sites(headers: Headers) -> None:
     Browsers send pages' calls with `Origin` or `Sec-Fetch-Site`, and name the site in `Host` even where its name was made to
     point to this machine (DNS rebinding).
     """
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-    origin = headers.get("origin")
-    foreign_origin = origin is not None and urlsplit(origin).netloc != headers.get("host")
-    if not is_loopback(host) or foreign_origin or headers.get("sec-fetch-site") == "cross-site":
+    host, origin = headers.get("host", ""), headers.get("origin")
+    foreign_origin = origin is not None and _split(origin).netloc != host
+    foreign_host = not is_loopback(_split(f"//{host}").hostname or "")
+    if foreign_host or foreign_origin or headers.get("sec-fetch-site") == "cross-site":
         raise CrossSiteRefused(
             "Without keys this server answers programs and pages of this machine only: configure [accounts.NAME] keys."
         )
+
+
+def _split(address: str) -> SplitResult:
+    """An address taken apart; what is none has no parts."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")

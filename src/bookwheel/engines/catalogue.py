@@ -130,5 +130,5 @@ def is_pulled(models_dir: Path, model: CatalogueModel) -> bool:
     try:
         right_size = weights_path(models_dir, model).stat().st_size == model.size_bytes
         return right_size and marker_path(models_dir, model).read_text("utf-8") == marker_text(model)
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
         return False

@@ -6,11 +6,13 @@ a crash leaves between the two is swept at the next start. Reading a file's byte
 
 import asyncio
 import secrets
+import shutil
 import string
 import time
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -138,11 +140,8 @@ class Files:
     async def sweep(self) -> int:
         """Remove what a crash left behind; how many things that were. Only for the start, before any upload."""
         removed = await asyncio.to_thread(self._blobs.sweep_incoming)
-        for present in await asyncio.to_thread(lambda: list(self._blobs.file_ids())):
-            existing = await self._database.read(lambda c, ids=present: rows.existing_file_ids(c, ids))  # type: ignore[misc]
-            for file_id in set(present) - existing:
-                await self._blobs.delete(file_id)
-                removed += 1
+        for folders in await asyncio.to_thread(lambda: list(self._blobs.folders())):
+            removed += await self._database.read(partial(_sweep_folders, self._blobs, folders))
         return removed
 
     def _insert(
@@ -201,6 +200,14 @@ class TextCache:
 
     def drop(self, file_id: str) -> None:
         self._characters -= len(self._texts.pop(file_id, ""))
+
+
+def _sweep_folders(blobs: Blobs, folders: list[Path], connection: Connection) -> int:
+    existing = rows.existing_file_ids(connection, [folder.name for folder in folders])
+    strays = [folder for folder in folders if folder.name not in existing or not blobs.is_place_of(folder)]
+    for stray in strays:
+        shutil.rmtree(stray, ignore_errors=True)
+    return len(strays)
 
 
 def _read_text(path: Path) -> str:

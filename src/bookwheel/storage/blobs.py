@@ -84,10 +84,14 @@ class Blobs:
             path.unlink(missing_ok=True)
         return len(leftovers)
 
-    def file_ids(self) -> Iterator[list[str]]:
-        """The ids that have a folder here, a shard at a time."""
+    def folders(self) -> Iterator[list[Path]]:
+        """The folders of files, a shard at a time; each has its file's id as its name."""
         for shard in sorted(self._files.iterdir()):
-            yield [folder.name for folder in shard.iterdir()]
+            yield list(shard.iterdir())
+
+    def is_place_of(self, folder: Path) -> bool:
+        """Whether a folder is where the blobs of the file of its name belong."""
+        return folder == self._folder(folder.name)
 
     def _folder(self, file_id: str) -> Path:
         shard = hashlib.blake2b(file_id.encode(), digest_size=1).hexdigest()

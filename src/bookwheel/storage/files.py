@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from bookwheel.storage.tables import accounts, files
@@ -175,12 +175,6 @@ def expired_files(connection: Connection, now: int) -> list[tuple[str, str]]:
 def existing_file_ids(connection: Connection, file_ids: Iterable[str]) -> set[str]:
     """Those of the ids that have a row, whosever they are."""
     return set(connection.scalars(select(files.c.file_id).where(files.c.file_id.in_(list(file_ids)))))
-
-
-def file_counts(connection: Connection) -> dict[str, int]:
-    """How many files there are of each status."""
-    query = select(files.c.status, func.count()).group_by(files.c.status)
-    return dict(connection.execute(query).tuples().all())
 
 
 def _beyond(cursor: FileRecord, *, descending: bool) -> Any:

@@ -1,0 +1,108 @@
+"""`bookwheel ask FILE... "question"`: upload, read, ask, and leave nothing behind."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bookwheel.cli.client import Client, ServerRefused, with_client
+from bookwheel.cli.console import bytes_progress, err, out, working
+from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_settings
+from bookwheel.errors import BookwheelError
+
+
+def ask(
+    words: Annotated[
+        list[str], typer.Argument(metavar='FILE... "QUESTION"', help="Files or file ids, then the question.")
+    ],
+    model: Annotated[str, typer.Option(help="Public model name.")] = "qwen-long",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the uploaded files, and print their ids.")] = False,
+    citations: Annotated[bool, typer.Option(help="Show the sentences that the answer rests on.")] = True,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Ask a question about files, with the server that runs or with one for just this question."""
+    *sources, question = words
+    _check_sources(sources, question)
+    settings = read_settings(config, data_dir, assignments)
+    options = {"model": model, "bookwheel": {"citations": citations}}
+    with_client(settings, lambda client: _ask(client, sources, question, options, keep=keep))
+
+
+def _check_sources(sources: list[str], question: str) -> None:
+    if not sources and Path(question).is_file():
+        raise BookwheelError(f'The question is missing: bookwheel ask {question} "What is this about?"')
+    for source in sources:
+        if not source.startswith("file-") and not Path(source).is_file():
+            raise BookwheelError(f"There is no file {source}.")
+
+
+async def _ask(client: Client, sources: list[str], question: str, options: dict[str, Any], *, keep: bool) -> None:
+    uploaded: list[str] = []
+    try:
+        file_ids = [await _file_id(client, source, uploaded) for source in sources]
+        messages = [{"role": "system", "content": "You are a helpful assistant."}]
+        if file_ids:
+            messages.append({"role": "system", "content": ",".join(f"fileid://{file_id}" for file_id in file_ids)})
+        messages.append({"role": "user", "content": question})
+        await _show_answer(client, options | {"messages": messages})
+    finally:
+        for file_id in uploaded:
+            if keep:
+                err.print(f"kept: {file_id}", markup=False)
+            else:
+                await client.call("DELETE", f"/files/{file_id}")
+
+
+async def _file_id(client: Client, source: str, uploaded: list[str]) -> str:
+    if source.startswith("file-"):
+        return source
+    path = Path(source)
+    with bytes_progress() as progress:
+        task = progress.add_task(f"Uploading {path.name}", total=path.stat().st_size)  # noqa: ASYNC240 - nothing else waits
+        file = await client.upload(path, lambda sent: progress.advance(task, sent))
+    uploaded.append(str(file["id"]))
+    with working(f"Reading {path.name}"):
+        await client.wait_until_read(file)
+    return str(file["id"])
+
+
+async def _show_answer(client: Client, body: dict[str, Any]) -> None:
+    started = time.monotonic()
+    chunks = client.ask(body)
+    report: dict[str, Any] = {}
+    with working("The engine is reading"):
+        first = await anext(chunks, None)
+        while first is not None and not _text_of(first) and "bookwheel" not in first:
+            first = await anext(chunks, None)
+    if first is None:
+        raise ServerRefused("The server ended the answer before it began.")
+    first_seconds = time.monotonic() - started
+    _show(first, report)
+    async for chunk in chunks:
+        _show(chunk, report)
+    out.print()
+    _show_report(report, first_seconds, time.monotonic() - started)
+
+
+def _show(chunk: dict[str, Any], report: dict[str, Any]) -> None:
+    report.update(chunk.get("bookwheel", {}))
+    out.print(_text_of(chunk), end="", markup=False)
+    out.file.flush()
+
+
+def _text_of(chunk: dict[str, Any]) -> str:
+    return "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
+
+
+def _show_report(report: dict[str, Any], first_seconds: float, seconds: float) -> None:
+    for number, citation in enumerate(report.get("citations", ()), 1):
+        quote = " ".join(citation["quote"].split())
+        out.print(f"[{number}] {citation['filename']}, {citation['anchor']}: {quote}", markup=False, style="dim")
+    read = ""
+    if "context" in report:
+        context = report["context"]
+        read = f"{context['selected_tokens']} of {context['document_tokens']} tokens read; "
+    err.print(f"{read}first word after {first_seconds:.1f} s, {seconds:.1f} s in all", style="dim", markup=False)

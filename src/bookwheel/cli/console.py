@@ -1,0 +1,41 @@
+"""What people see: standard output for answers, standard error for progress and complaints."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def bytes_progress() -> Progress:
+    """A bar for bytes on the way."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=err,
+        transient=True,
+    )
+
+
+def show_columns(*rows: tuple[str, ...]) -> None:
+    """Rows under one another, the first being the head. Nothing is cut: a terminal may be narrow, a pipe has no width."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        out.print("  ".join(cells).rstrip(), markup=False)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner while something without a measure goes on."""
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), console=err, transient=True, disable=not err.is_terminal
+    ) as progress:
+        progress.add_task(what)
+        yield

@@ -1,0 +1,106 @@
+"""`bookwheel files ls|put|get|rm`."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bookwheel.cli.client import Client, with_client
+from bookwheel.cli.console import bytes_progress, err, out, show_columns, working
+from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_settings
+from bookwheel.errors import BookwheelError
+
+PAGE = 500
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("ls")
+def list_files(config: ConfigOption = None, data_dir: DataDirOption = None, assignments: SetOption = None) -> None:
+    """List the files, newest first."""
+    rows = [("ID", "STATUS", "SIZE", "UPLOADED", "NAME")]
+    for file in with_client(read_settings(config, data_dir, assignments), _all_files):
+        uploaded = datetime.fromtimestamp(file["created_at"], UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+        status = file["status"] if file["status"] != "error" else f"error: {file['status_details']}"
+        rows.append((file["id"], status, f"{file['bytes']:,}", uploaded, file["filename"]))
+    show_columns(*rows)
+
+
+@app.command("put")
+def put_files(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False)],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Upload files and wait until they are read; print their ids."""
+    with_client(read_settings(config, data_dir, assignments), lambda client: _put(client, paths))
+
+
+@app.command("get")
+def get_file(
+    file_id: Annotated[str, typer.Argument(metavar="ID")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write it. Default: standard output.")
+    ] = None,
+    original: Annotated[bool, typer.Option("--original", help="The uploaded bytes instead of the text.")] = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Print a file's text."""
+    settings = read_settings(config, data_dir, assignments)
+    with_client(settings, lambda client: _get(client, file_id, output, original=original))
+
+
+@app.command("rm")
+def remove_files(
+    file_ids: Annotated[list[str], typer.Argument(metavar="ID...")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Delete files, and all that was made of them."""
+    with_client(read_settings(config, data_dir, assignments), lambda client: _remove(client, file_ids))
+
+
+async def _all_files(client: Client) -> list[dict[str, Any]]:
+    files: list[dict[str, Any]] = []
+    page = await client.call("GET", "/files", limit=PAGE)
+    files += page["data"]
+    while page["has_more"]:
+        page = await client.call("GET", "/files", limit=PAGE, after=page["last_id"])
+        files += page["data"]
+    return files
+
+
+async def _put(client: Client, paths: list[Path]) -> None:
+    with bytes_progress() as progress:
+        task = progress.add_task("Uploading", total=sum(path.stat().st_size for path in paths))
+        uploaded = [await client.upload(path, lambda sent: progress.advance(task, sent)) for path in paths]
+    failures = 0
+    for file in uploaded:
+        try:
+            with working(f"Reading {file['filename']}"):
+                await client.wait_until_read(file)
+        except BookwheelError as error:
+            failures += 1
+            err.print(str(error), markup=False)
+        out.print(f"{file['id']}  {file['filename']}", markup=False)
+    if failures:
+        raise BookwheelError(f"{failures} of {len(uploaded)} files could not be read.")
+
+
+async def _get(client: Client, file_id: str, output: Path | None, *, original: bool) -> None:
+    async with client.content(file_id, original=original) as content:
+        with output.open("wb") if output else open(sys.stdout.fileno(), "wb", closefd=False) as target:  # noqa: ASYNC230
+            async for piece in content.iter_any():
+                target.write(piece)
+
+
+async def _remove(client: Client, file_ids: list[str]) -> None:
+    for file_id in file_ids:
+        await client.call("DELETE", f"/files/{file_id}")
+        out.print(f"deleted {file_id}", markup=False)
