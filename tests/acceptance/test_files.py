@@ -386,12 +386,16 @@ class TestExpiry:
         assert refused.value.param == param
         assert client.files.list().data == []
 
-    def test_ends_a_file(self, client: OpenAI, server: Server) -> None:
+    def test_ends_a_file(self, start_server: Callable[..., Server]) -> None:
+        server = start_server()
+        client = OpenAI(base_url=f"{server.url}/v1", api_key="any")
         file = client.files.create(
             file=("x.txt", b"x"), purpose="user_data", expires_after={"anchor": "created_at", "seconds": 3_600}
         )
         kept = _upload(client, b"stays")
+        server.stop()
         _expire(server, file.id)
+        client = OpenAI(base_url=f"{server.start().url}/v1", api_key="any")
         for call in (client.files.retrieve, client.files.content):
             with pytest.raises(NotFoundError):
                 call(file.id)

@@ -20,6 +20,8 @@ from support import readers
 
 DOCUMENTS = Path(__file__).parents[1] / "documents"
 MEMORY_MB = 512
+PATIENCE = 2000
+"""How often a test looks whether something has happened, 50 times a second: as long as a busy machine may take."""
 
 Run = Callable[[str], "asyncio.Task[ExtractionReport]"]
 
@@ -192,7 +194,8 @@ def start_script(folder: Path, what: str) -> "subprocess.Popen[str]":
     """A server of a sort: a script, not guarded against being imported, on uvloop."""
     (folder / "script.py").write_text(SCRIPT, "utf-8")
     command = [sys.executable, str(folder / "script.py"), str(folder / "text"), what]
-    environment = os.environ | {"PYTHONPATH": str(Path(readers.__file__).parents[1])}
+    paths = [str(Path(readers.__file__).parents[1]), *sys.path]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
@@ -215,14 +218,16 @@ async def test_no_worker_outlives_a_killed_server(tmp_path: Path) -> None:
 
 async def worker_of(text_path: Path) -> int:
     """The process id that a hanging reader wrote, once it has."""
-    while not (text_path.exists() and text_path.read_text("utf-8")):
+    for _ in range(PATIENCE):
+        if text_path.exists() and (written := text_path.read_text("utf-8")):
+            return int(written)
         await asyncio.sleep(0.02)
-    return int(text_path.read_text("utf-8"))
+    raise AssertionError("the reader did not start")
 
 
 async def is_gone(process_id: int) -> bool:
-    """Whether a process ends; it is given as long as a busy machine takes."""
-    for _ in range(1000):
+    """Whether a process ends."""
+    for _ in range(PATIENCE):
         if not psutil.pid_exists(process_id) or psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE:
             return True
         await asyncio.sleep(0.02)

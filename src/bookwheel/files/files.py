@@ -9,12 +9,12 @@ import secrets
 import shutil
 import string
 import time
-from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from bookwheel.document import BlockMap, read_blocks
@@ -29,6 +29,7 @@ DOCUMENT_PURPOSES = frozenset({"file-extract", "user_data", "assistants", "visio
 BATCH_PURPOSE = "batch"
 GB = 1024**3
 TEXT_CACHE_CHARACTERS = 16 * 1024 * 1024
+SETTLED_FILES = 4_096
 
 _ID_ALPHABET = string.ascii_letters + string.digits
 
@@ -57,7 +58,9 @@ class Files:
         self._database = database
         self._blobs = blobs
         self._limits = limits
-        self._texts = TextCache(TEXT_CACHE_CHARACTERS)
+        self._texts: LRUCache[str, str] = LRUCache(TEXT_CACHE_CHARACTERS, getsizeof=len)
+        self._settled: LRUCache[str, FileRecord] = LRUCache(SETTLED_FILES)
+        self._deletions = 0
 
     async def create(self, account_id: str, incoming: IncomingBlob, new: NewFile) -> FileRecord:
         """Keep an upload that has arrived whole. Raises QuotaReached; then nothing is kept."""
@@ -78,9 +81,11 @@ class Files:
 
     async def find(self, account_id: str, file_ids: Collection[str]) -> dict[str, FileRecord]:
         """Those of the files that the account has, by id."""
-        if not file_ids:
-            return {}
-        found = await self._database.read(lambda c: rows.find_files(c, account_id, file_ids))
+        known = (self._settled.get(file_id) for file_id in file_ids)
+        found = {file.file_id: file for file in known if file is not None and file.account_id == account_id}
+        unknown = [file_id for file_id in file_ids if file_id not in found]
+        if unknown:
+            found |= await self._read_records(account_id, unknown)
         now = time.time()
         return {file_id: file for file_id, file in found.items() if file.expires_at is None or file.expires_at > now}
 
@@ -108,10 +113,12 @@ class Files:
         """Delete a file's row: from now on there is no such file. Raises NotFound."""
         if not await self._database.write(lambda c: rows.delete_file(c, account_id, file_id)):
             raise NotFound(f"No such File object: {file_id}", param="id")
+        self._deletions += 1
+        self._settled.pop(file_id, None)
 
     async def delete_blobs(self, file_id: str) -> None:
         """Remove all that was made of a file whose row is gone."""
-        self._texts.drop(file_id)
+        self._texts.pop(file_id, None)
         await self._blobs.delete(file_id)
 
     async def expired(self) -> list[tuple[str, str]]:
@@ -122,8 +129,10 @@ class Files:
         """The document's text. Raises FileNotFoundError when the file was deleted meanwhile."""
         text = self._texts.get(file.file_id)
         if text is None:
+            deletions = self._deletions
             text = await asyncio.to_thread(_read_text, self.text_path(file))
-            self._texts.put(file.file_id, text)
+            if len(text) <= self._texts.maxsize and deletions == self._deletions:
+                self._texts[file.file_id] = text
         return text
 
     async def block_map(self, file: FileRecord) -> BlockMap:
@@ -143,6 +152,18 @@ class Files:
         for folders in await asyncio.to_thread(lambda: list(self._blobs.folders())):
             removed += await self._database.read(partial(_sweep_folders, self._blobs, folders))
         return removed
+
+    async def _read_records(self, account_id: str, file_ids: list[str]) -> dict[str, FileRecord]:
+        """Rows from the database. Those of files that were read are kept: nothing but deletion changes them any more.
+
+        This process alone has the data folder, so it knows of every deletion; one that comes while the rows are read
+        keeps them from being kept.
+        """
+        deletions = self._deletions
+        found = await self._database.read(lambda c: rows.find_files(c, account_id, file_ids))
+        if deletions == self._deletions:
+            self._settled.update({file_id: file for file_id, file in found.items() if file.status != UPLOADED})
+        return found
 
     def _insert(
         self, connection: Connection, account_id: str, file_id: str, incoming: IncomingBlob, new: NewFile
@@ -172,34 +193,6 @@ class Files:
             raise QuotaReached(f"You reached the quota of {count} files: delete some first.")
         if usage.file_bytes > gb * GB:
             raise QuotaReached(f"You reached the quota of {gb:g} GB: delete some files first.")
-
-
-class TextCache:
-    """The texts that were read last, up to so many characters in all. Texts never change, so nothing goes stale."""
-
-    def __init__(self, capacity_characters: int) -> None:
-        self._capacity = capacity_characters
-        self._texts: OrderedDict[str, str] = OrderedDict()
-        self._characters = 0
-
-    def get(self, file_id: str) -> str | None:
-        text = self._texts.get(file_id)
-        if text is not None:
-            self._texts.move_to_end(file_id)
-        return text
-
-    def put(self, file_id: str, text: str) -> None:
-        self.drop(file_id)
-        if len(text) > self._capacity:
-            return
-        self._texts[file_id] = text
-        self._characters += len(text)
-        while self._characters > self._capacity:
-            _, oldest = self._texts.popitem(last=False)
-            self._characters -= len(oldest)
-
-    def drop(self, file_id: str) -> None:
-        self._characters -= len(self._texts.pop(file_id, ""))
 
 
 def _sweep_folders(blobs: Blobs, folders: list[Path], connection: Connection) -> int:
