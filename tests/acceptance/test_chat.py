@@ -139,6 +139,11 @@ def test_file_ids_may_stand_in_the_first_system_message(desk: Desk) -> None:
     assert "fileid://" not in json.dumps(desk.engine.requests[-1])
 
 
+def test_developer_is_read_as_system_without_documents_too(desk: Desk) -> None:
+    ask(desk, {"role": "developer", "content": ROLE}, user("Hi"))
+    assert shown(desk) == [("system", ROLE), ("user", "Hi")]
+
+
 def test_a_file_may_come_as_a_part_of_the_question_and_developer_is_read_as_system(desk: Desk) -> None:
     tides = desk.upload("tides.txt", TIDES)
     parts = [{"type": "file", "file": {"file_id": tides}}, {"type": "text", "text": "How high?"}]

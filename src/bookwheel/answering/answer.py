@@ -18,7 +18,7 @@ from bookwheel.answering.conversation import Conversation, read_conversation, te
 from bookwheel.answering.documents import DocumentDesk, DocumentTokens, count_documents, count_tokens_aside
 from bookwheel.answering.layout import FRAME_TOKENS, INSTRUCTION, Shown, lay_out
 from bookwheel.document import BlockMap
-from bookwheel.engines.engine import Chunk, Completion, Engine, EngineRequest, ShownDocument
+from bookwheel.engines.engine import Chunk, Completion, Engine, EngineRequest, Message, ShownDocument
 from bookwheel.engines.roster import Roster
 from bookwheel.errors import InvalidRequest
 from bookwheel.storage.files import FileRecord
@@ -54,7 +54,7 @@ class Answering:
         conversation = with_last_documents(read_conversation(body["messages"]))
         options = {name: value for name, value in body.items() if name not in OWN_FIELDS}
         if not conversation.documents():
-            request = EngineRequest(body["messages"], options, conversation.question)
+            request = EngineRequest(_with_known_roles(body["messages"]), options, conversation.question)
             return PreparedAnswer(chat.model, engine, request, None, [], wants_citations=False)
         return await self._prepare_documents(account_id, chat, engine, conversation, options)
 
@@ -164,6 +164,11 @@ class _Clock:
         now = time.perf_counter()
         self.milliseconds[name] = round(1000 * (now - self._last), 2)
         self._last = now
+
+
+def _with_known_roles(messages: list[Message]) -> list[Message]:
+    """The same, `developer` being `system`: most engines' templates do not know it."""
+    return [message | {"role": "system"} if message.get("role") == "developer" else message for message in messages]
 
 
 async def _count_turns(conversation: Conversation) -> int:

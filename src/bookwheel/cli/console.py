@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -33,9 +33,8 @@ def show_columns(*rows: tuple[str, ...]) -> None:
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """A spinner while something without a measure goes on."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), console=err, transient=True, disable=not err.is_terminal
-    ) as progress:
-        progress.add_task(what)
+    """A moving bar and the time, while something without a measure goes on."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        progress.add_task(what, total=None)
         yield

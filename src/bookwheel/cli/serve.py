@@ -1,6 +1,7 @@
 """`bookwheel serve`: open everything, listen, and end cleanly when asked to."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -25,14 +26,13 @@ from bookwheel.settings import Settings
 ADDRESS_FILE = "server.json"
 BACKLOG = 1024
 
-EXAMPLE = """\
-from openai import OpenAI; client = OpenAI(base_url="{url}/v1", api_key="{key}")
-file = client.files.create(file=open("report.txt", "rb"), purpose="file-extract")
-print(client.chat.completions.create(model="qwen-long", messages=[
-    {{"role": "system", "content": f"fileid://{{file.id}}"}},
-    {{"role": "user", "content": "What is this about?"}},
-]).choices[0].message.content)
-"""
+EXAMPLE = (
+    'from openai import OpenAI; client = OpenAI(base_url="{url}/v1", api_key="{key}")\n'
+    'file = client.files.create(file=open("report.txt", "rb"), purpose="file-extract")\n'
+    'print(client.chat.completions.create(model="qwen-long", messages=[{{"role": "system", '
+    '"content": f"fileid://{{file.id}}"}}, {{"role": "user", "content": "What is this about?"}}]).choices[0].message.content)'
+)
+"""Three lines, to be copied."""
 
 
 def serve(  # noqa: PLR0917 - a command's options
@@ -75,6 +75,8 @@ async def _serve(settings: Settings, *, show_example: bool) -> None:
             )
         )
         _survive_own_signals()
+        gc.collect()
+        gc.freeze()  # what is here now stays: no need to look through it again and again
         with _known_address(settings.data_dir, url):
             log.info("listening", url=url, keys="required" if settings.accounts else "any key is accepted")
             if show_example:

@@ -3,6 +3,7 @@
 Nothing is retried here, and nothing of the client's is changed but the model's name.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,8 @@ from bookwheel.errors import ApiError, EngineRefused, EngineTimedOut, EngineUnre
 DONE = b"[DONE]"
 READ_BUFFER_BYTES = 1024 * 1024
 HEALTH_SECONDS = 5.0
+SLACK = 1.1
+"""Of the silence that is allowed, how much passes at the most before a stream is given up."""
 _OWN_KEY_REFUSED = (401, 403, 407)
 
 _encode = msgspec.json.Encoder().encode
@@ -46,7 +49,8 @@ class UpstreamEngine:
         self.max_output_tokens = max_output_tokens
         self._base_url = base_url.rstrip("/")
         self._api_key = api_key
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=silence_seconds)
+        self._connect_seconds = connect_seconds
+        self._silence_seconds = silence_seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -57,7 +61,7 @@ class UpstreamEngine:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
             headers=headers,
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_seconds),
             read_bufsize=READ_BUFFER_BYTES,
             auto_decompress=True,
         )
@@ -80,7 +84,7 @@ class UpstreamEngine:
         return EngineHealth(ready=True, detail=f"{self._base_url}, model {self.model}")
 
     async def complete(self, request: EngineRequest) -> Completion:
-        async with self._post(request, stream=False) as response:
+        async with self._post(request, stream=False) as (response, _):
             body = await response.read()
         answer = self._object(body)
         if not isinstance(answer.get("choices"), list) or not _has_shape(answer, "message"):
@@ -88,11 +92,12 @@ class UpstreamEngine:
         return answer
 
     async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
-        async with self._post(request, stream=True) as response:
+        async with self._post(request, stream=True) as (response, silence):
             if response.content_type == "application/json":  # an engine that does not stream
                 raise self._unreachable("answered a request for a stream with something else")
             parser = SseParser()
             async for data in response.content.iter_any():
+                self._put_off(silence)
                 chunks, done = self._chunks(parser, data)
                 if chunks:
                     yield chunks
@@ -118,18 +123,35 @@ class UpstreamEngine:
         return chunks, False
 
     @asynccontextmanager
-    async def _post(self, request: EngineRequest, *, stream: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _post(
+        self, request: EngineRequest, *, stream: bool
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, asyncio.Timeout]]:
+        """The response, and the time-out that ends it unless it is put off."""
         body = request.options | {"model": self.model, "messages": request.messages, "stream": stream}
         url = f"{self._base_url}/chat/completions"
         try:
-            async with self._open_session().post(url, data=_encode(body), headers=request.extra_headers) as response:
+            async with (
+                asyncio.timeout(self._silence_seconds) as silence,
+                self._open_session().post(url, data=_encode(body), headers=request.extra_headers) as response,
+            ):
                 if response.status >= 400:
                     raise await self._refusal(response)
-                yield response
+                yield response, silence
         except (aiohttp.ServerTimeoutError, TimeoutError) as error:
             raise self._timed_out(error) from None
         except aiohttp.ClientError as error:
             raise self._unreachable(f"broke off ({_reason(error)})") from None
+
+    def _put_off(self, silence: asyncio.Timeout) -> None:
+        """Give a stream that just spoke its time again, and a tenth more.
+
+        Moving a timer at every event costs more than all else that is done for it (aiohttp's `sock_read` moves two): so
+        it is moved when less than the set time is left of it.
+        """
+        now = asyncio.get_running_loop().time()
+        ends = silence.when()
+        if ends is not None and ends < now + self._silence_seconds:
+            silence.reschedule(now + SLACK * self._silence_seconds)
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
         body = await response.content.read(READ_BUFFER_BYTES)
@@ -158,8 +180,8 @@ class UpstreamEngine:
 
     def _timed_out(self, error: Exception) -> ApiError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return self._unreachable(f"did not accept a connection within {self._timeout.sock_connect:g} seconds")
-        return EngineTimedOut(f"The engine {self.name} was silent for {self._timeout.sock_read:g} seconds.")
+            return self._unreachable(f"did not accept a connection within {self._connect_seconds:g} seconds")
+        return EngineTimedOut(f"The engine {self.name} was silent for {self._silence_seconds:g} seconds.")
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -13,6 +13,8 @@ from typing import BinaryIO
 from bookwheel.extraction.legacy import HANGUL, HANZI, HIRAGANA, KATAKANA, guess_legacy
 
 HEAD_BYTES = 64 * 1024
+WIDE_BYTES = 16 * 1024
+"""Enough to see UTF-16 and UTF-32 by, and 1 ms to look at."""
 CHUNK_BYTES = 1024 * 1024
 SAMPLE_BYTES = 256 * 1024
 MOST_CONTROLS = 0.03
@@ -32,7 +34,7 @@ _WIDE_CODECS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _NOT_IN_TEXT = bytes({*range(0x20), 0x7F} - set(b"\t\n\v\f\r\x1b"))
 _ISO_2022_JP = re.compile(rb"\x1b\$[@B][\x21-\x7e\r\n]+\x1b\([BJ]")
 _FAMILIAR = re.compile(
-    f"[\t-\r -\u06ff\u0900-\u0dff\u0e00-\u0eff\u2010-\u2026\u3000-\u3002\uff00-\uff20{HANZI}{HIRAGANA}{KATAKANA}{HANGUL}]"
+    f"[\t-\r -~\u0370-\u06ff\u0900-\u0eff\u2010-\u2026\u3000-\u3002\uff00-\uff20{HANZI}{HIRAGANA}{KATAKANA}{HANGUL}]"
 )
 
 
@@ -80,14 +82,14 @@ def _familiar_share(head: bytes, codec: str) -> float:
 
     ASCII read as UTF-16 gives Chinese characters too, but rare ones: everyday ones are one in fifty of them.
     """
-    text = _printable(head[: 16 * 1024], codec)
+    text = _printable(head, codec)
     return len(_FAMILIAR.findall(text)) / len(text) if text else 0.0
 
 
 def _printable(head: bytes, codec: str) -> str | None:
     """The text of the bytes, or None where one in a hundred characters is no character. A cut at the end is allowed."""
     try:
-        text = codecs.getincrementaldecoder(codec)("strict").decode(head)
+        text = codecs.getincrementaldecoder(codec)("strict").decode(head[:WIDE_BYTES])
     except UnicodeDecodeError:
         return None
     strange = sum(not character.isprintable() and not character.isspace() for character in text)

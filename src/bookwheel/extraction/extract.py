@@ -86,4 +86,4 @@ class _Tally:
     def warnings(self, encoding: str) -> tuple[str, ...]:
         if not self._undecoded:
             return ()
-        return (f"{self._undecoded} characters could not be read as {encoding} and stand as \ufffd.",)
+        return (f"\ufffd stands {self._undecoded} times for what was lost before or could not be read as {encoding}.",)

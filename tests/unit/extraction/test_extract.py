@@ -84,7 +84,7 @@ def test_characters_that_could_not_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes("书轮是一种可以转动的读书台".encode()[:-1])
     report, text = extract(tmp_path, tmp_path / "source", "a.txt")
     assert text.endswith("书\ufffd")
-    assert report.warnings == ("1 characters could not be read as utf-8 and stand as \ufffd.",)
+    assert report.warnings == ("\ufffd stands 1 times for what was lost before or could not be read as utf-8.",)
 
 
 def test_tokens_of_a_long_text_are_counted_as_of_one_piece(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ BINARIES = {
     "zeros": (bytes(4096), FileType.BINARY),
     "noise": (random.Random(1).randbytes(8192), FileType.BINARY),
     "noise behind a UTF-16 mark": (b"\xff\xfe" + random.Random(2).randbytes(8192), FileType.BINARY),
+    "pairs of controls": (b"ab\x01\x02" * 500, FileType.BINARY),
     "little numbers": (b"".join(n.to_bytes(2, "little") for n in range(2000)), FileType.BINARY),
 }
 

@@ -56,19 +56,28 @@ def read(path: Path, encoding: str) -> Iterator[Block]:
 def _lines(file: TextIO) -> Iterator[_Line]:
     """A file is JSON Lines when its first line is a whole value and more lines follow."""
     blank_lines, first = _skip_blank_lines(file)
-    try:
-        value = _DECODER.decode(first) if first else None
-    except (msgspec.DecodeError, RecursionError):
+    if not first:
+        return
+    value = _value_of_line(first)
+    if value is msgspec.UNSET:
         yield from _walk(_decode("\n" * blank_lines + first + file.read()), ("$",))
         return
     more_blank_lines, second = _skip_blank_lines(file)
-    if second:
-        yield from _record(value, blank_lines + 1)
-        for number, line in enumerate(chain([second], file), blank_lines + more_blank_lines + 2):
-            if not line.isspace():
-                yield from _record(_decode(line, number), number)
-    elif first:
+    if not second:
         yield from _walk(value, ("$",))
+        return
+    yield from _record(value, blank_lines + 1)
+    for number, line in enumerate(chain([second], file), blank_lines + more_blank_lines + 2):
+        if not line.isspace():
+            yield from _record(_decode(line, number), number)
+
+
+def _value_of_line(line: str) -> Any:
+    """The value, or UNSET where the line is not a whole one."""
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return msgspec.UNSET
 
 
 def _skip_blank_lines(file: TextIO) -> tuple[int, str]:
@@ -153,7 +162,7 @@ def _walk(value: Any, root: _Path, dash: str = "") -> Iterator[_Line]:
 
 def _has_entries(value: Any) -> bool:
     """Whether a value takes lines of its own. A few numbers stand in one line: `[1, 2, 3]`."""
-    if not value or not isinstance(value, dict | list):
+    if not value or not isinstance(value, (dict, list)):
         return False
     return isinstance(value, dict) or len(value) > NUMBERS_PER_LINE or not _is_numbers(value)
 
