@@ -26,6 +26,7 @@ from bookwheel.settings import load_settings
 LANGUAGES = {"Chinese": ("zh_multi100", "zh_single"), "English": ("en_single", "en_hotpot")}
 CONTEXT_TOKENS = 1000
 LIMIT = 30
+NO_RATES = {"file_calls_per_second": 0, "file_deletes_per_second": 0}
 LOAD_SECONDS = 300.0
 EXTRACTIVE = "extractive"
 COLUMNS = ["engine", "first token s", "end s", "read tokens/s", "written tokens/s", *LANGUAGES, "right in all"]
@@ -81,7 +82,8 @@ def answer_all(contestant: Contestant, tasks: Sequence[Task], progress: Progress
     """Every question's reply, one after the other, from a server that has only this engine."""
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bookwheel-bench-")))
-        server = running.enter_context(running_server(folder, {"engines": {"measured": contestant.settings}}))
+        settings = {"engines": {"measured": contestant.settings}, "limits": NO_RATES}
+        server = running.enter_context(running_server(folder, settings))
         progress.say(f"{contestant.name}: loading")
         _wait_until_ready(server)
         client = OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=600, max_retries=0)

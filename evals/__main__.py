@@ -15,7 +15,7 @@ from pathlib import Path
 from openai import BadRequestError, OpenAI
 
 from bench.asking import Outcome, ask, median, share_right, upload
-from bench.models import CONTEXT_TOKENS, LANGUAGES, Contestant, answer_all, choose_tasks, embedded
+from bench.models import CONTEXT_TOKENS, LANGUAGES, NO_RATES, Contestant, answer_all, choose_tasks, embedded
 from bench.processes import running_server
 from bench.questions import Evaldata, Question, read_evaldata
 from bench.report import ROOT, Progress, Section, Table, publish
@@ -52,7 +52,7 @@ def _answer_slice(data: Evaldata, name: str, limit: int, progress: Progress) -> 
     questions = data.choose([name], limit)
     with ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bookwheel-evals-")))
-        settings = {"engines": {"extractive": EXTRACTIVE.settings}, "limits": {"file_calls_per_second": 0}}
+        settings = {"engines": {"extractive": EXTRACTIVE.settings}, "limits": NO_RATES}
         server = running.enter_context(running_server(folder, settings))
         client = OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=600)
         file_ids: dict[str, str] = {}
