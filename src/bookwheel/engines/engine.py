@@ -4,7 +4,7 @@ Answers are OpenAI's objects as plain dicts, because whatever an engine adds to 
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 Message = dict[str, Any]
@@ -34,7 +34,6 @@ class EngineRequest:
     options: dict[str, Any]
     question: str
     documents: tuple[ShownDocument, ...] = ()
-    extra_headers: dict[str, str] = field(default_factory=dict)
 
     @property
     def wants_usage(self) -> bool:

@@ -4,10 +4,9 @@ It never invents, and it says so when nothing in the documents bears on the ques
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 
-from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest, ShownDocument
-from bookwheel.engines.text import TextAnswer
+from bookwheel.engines.engine import EngineRequest, ShownDocument
+from bookwheel.engines.text import TextEngine
 from bookwheel.sentences import SentenceIndex, is_mostly_cjk, question_terms, telling_terms
 
 QUOTES = 2
@@ -15,36 +14,14 @@ LEAST_SHARE_OF_TERMS = 0.15
 """Of the question's terms, by weight, that the best sentence must share: less than that is chance."""
 
 
-class ExtractiveEngine:
+class ExtractiveEngine(TextEngine):
     """See the module."""
 
     kind = "extractive"
+    detail = "answers with quotes from the documents; no weights needed"
 
-    def __init__(self, name: str, *, window_tokens: int, max_output_tokens: int) -> None:
-        self.name = name
-        self.window_tokens = window_tokens
-        self.max_output_tokens = max_output_tokens
-
-    async def start(self) -> None:
-        """Nothing to start."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    async def health(self) -> EngineHealth:
-        return EngineHealth(ready=True, detail="answers with quotes from the documents; no weights needed")
-
-    async def complete(self, request: EngineRequest) -> Completion:
-        return (await self._answer(request)).completion()
-
-    async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
-        answer = await self._answer(request)
-        async for chunks in answer.stream():
-            yield chunks
-
-    async def _answer(self, request: EngineRequest) -> TextAnswer:
-        text = await asyncio.to_thread(best_quotes, request.question, request.documents)
-        return TextAnswer(request, text, self.name)
+    async def write(self, request: EngineRequest) -> str:
+        return await asyncio.to_thread(best_quotes, request.question, request.documents)
 
 
 def best_quotes(question: str, documents: tuple[ShownDocument, ...]) -> str:

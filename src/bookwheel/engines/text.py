@@ -1,4 +1,4 @@
-"""Makes OpenAI's objects of plain text: for engines that are not models."""
+"""Engines that are not models: they write text, and this makes OpenAI's objects of it."""
 
 import re
 import secrets
@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from bookwheel.engines.engine import Chunk, Completion, EngineRequest
+from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest
 from bookwheel.tokens import MESSAGE_OVERHEAD_TOKENS, count_tokens
 
 _PIECE = re.compile(r"\s*\S{1,12}\s*?|\s+")
@@ -44,6 +44,38 @@ class TextAnswer:
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> Chunk:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return self._head | {"object": "chat.completion.chunk", "choices": [choice]}
+
+
+class TextEngine:
+    """An engine that writes its answers by itself: subclasses say `kind`, `detail` and how to `write`."""
+
+    kind: str
+    detail: str
+
+    def __init__(self, name: str, *, window_tokens: int, max_output_tokens: int) -> None:
+        self.name = name
+        self.window_tokens = window_tokens
+        self.max_output_tokens = max_output_tokens
+
+    async def write(self, request: EngineRequest) -> str:
+        """The answer's text."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def health(self) -> EngineHealth:
+        return EngineHealth(ready=True, detail=self.detail)
+
+    async def complete(self, request: EngineRequest) -> Completion:
+        return TextAnswer(request, await self.write(request), self.name).completion()
+
+    async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
+        async for chunks in TextAnswer(request, await self.write(request), self.name).stream():
+            yield chunks
 
 
 def _cut(text: str, request: EngineRequest) -> tuple[str, str]:

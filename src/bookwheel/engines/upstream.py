@@ -132,7 +132,7 @@ class UpstreamEngine:
         try:
             async with (
                 asyncio.timeout(self._silence_seconds) as silence,
-                self._open_session().post(url, data=_encode(body), headers=request.extra_headers) as response,
+                self._open_session().post(url, data=_encode(body)) as response,
             ):
                 if response.status >= 400:
                     raise await self._refusal(response)
