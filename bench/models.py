@@ -25,7 +25,7 @@ from bookwheel.settings import load_settings
 
 LANGUAGES = {"Chinese": ("zh_multi100", "zh_single"), "English": ("en_single", "en_hotpot")}
 CONTEXT_TOKENS = 1000
-LIMIT = 30
+LIMIT = 16
 NO_RATES = {"file_calls_per_second": 0, "file_deletes_per_second": 0}
 LOAD_SECONDS = 300.0
 EXTRACTIVE = "extractive"

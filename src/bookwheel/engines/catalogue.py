@@ -98,7 +98,7 @@ CATALOGUE: tuple[CatalogueModel, ...] = (
     ),
 )
 
-DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct"
+DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct"
 """The model that serves when no engine is configured."""
 
 
