@@ -239,7 +239,7 @@ class TestDoctor:
     def test_finds_a_running_server_s_folder_well(self, running: Desk) -> None:
         checked = running.run("doctor")
         assert checked.returncode == 0, checked.stdout
-        assert "another Bookwheel is running on it" in checked.stdout
+        assert "in use by a Bookwheel that is running" in checked.stdout
 
     def test_names_what_is_ill(self, tmp_path: Path) -> None:
         (tmp_path / "occupied").write_text("a file where a folder should be")

@@ -82,6 +82,7 @@ def _describe(operation: Operation, schema_of: dict[int, dict[str, Any]]) -> dic
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
+        "tags": [operation.path.split("/")[1]],
         "parameters": [_describe_parameter(parameter) for parameter in operation.parameters],
         "responses": {"200": _describe_answer(operation, schema_of)} | _describe_errors(operation, schema_of),
     }

@@ -74,8 +74,9 @@ def _check_data_dir(settings: Settings) -> Finding:
             database.migrate()
             database.close()
     except SettingsError as error:
-        in_use = "another Bookwheel" in str(error)
-        return Finding("data folder", in_use, str(error))
+        if isinstance(error.__context__, BlockingIOError):
+            return Finding("data folder", True, f"{settings.data_dir}, in use by a Bookwheel that is running")
+        return Finding("data folder", False, str(error))
     return Finding("data folder", True, f"{settings.data_dir}, database at this version")
 
 
