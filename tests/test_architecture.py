@@ -45,7 +45,7 @@ SQL_NAMES_ELSEWHERE = {"files/files.py": {"Connection"}}
 """The type of an open transaction, passed on and not used."""
 
 FORMATS_NEED_NOT = {
-    *("aiohttp", "asyncio", "http", "limits", "multiprocessing", "pebble", "pydantic", "pydantic_settings", "requests"),
+    *("aiohttp", "asyncio", "http", "limits", "multiprocessing", "pydantic", "pydantic_settings", "requests"),
     *("socket", "sqlalchemy", "ssl", "starlette", "structlog", "subprocess", "threading", "uvicorn"),
 }
 

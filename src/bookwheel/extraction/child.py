@@ -1,8 +1,8 @@
 """What runs in a sandbox's worker: the limits it puts on itself, and the edge at which everything is caught.
 
 What goes wrong is sent to the server as data, because not every exception can be pickled. Only the report comes through
-the pipe, never the document's text. A worker that was taken over is not kept from sending a harmful pickle: that much
-the parsers must prevent.
+the pipe, never the document's text; and it comes as MessagePack of a known shape, so that a worker that was taken over
+can send nothing that does harm.
 """
 
 import ctypes
@@ -14,8 +14,11 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from bookwheel.errors import BadDocument
 from bookwheel.extraction.extract import ExtractionReport
@@ -31,12 +34,21 @@ CLONE_NEWUSER = 0x1000_0000
 CLONE_NEWNET = 0x4000_0000
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """A report, or an exception's name and, for a BadDocument, its attributes."""
 
     report: ExtractionReport | None
     error: str = ""
-    details: dict[str, Any] | None = None
+    details: dict[str, str] | None = None
+
+
+def serve(connection: Connection, memory_mb: int, extract: Extract) -> None:
+    """A worker's life: one job after the other, until the server closes the pipe or is gone."""
+    confine(memory_mb)
+    encode = msgspec.msgpack.Encoder().encode
+    with suppress(EOFError, OSError):
+        while True:
+            connection.send_bytes(encode(run_extract(extract, *connection.recv())))
 
 
 def run_extract(extract: Extract, source: Path, filename: str, text_path: Path, blocks_path: Path) -> Outcome:
@@ -44,7 +56,7 @@ def run_extract(extract: Extract, source: Path, filename: str, text_path: Path, 
     try:
         return Outcome(extract(source, filename, text_path, blocks_path))
     except BadDocument as error:
-        return Outcome(None, type(error).__name__, vars(error))
+        return Outcome(None, type(error).__name__, {name: str(value) for name, value in vars(error).items()})
     except BaseException as error:  # noqa: BLE001 - the edge
         return Outcome(None, type(error).__name__)
 

@@ -9,29 +9,33 @@ import multiprocessing
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
+import msgspec
 
 from bookwheel import errors
 from bookwheel.errors import BadDocument, ParsingError
-from bookwheel.extraction.child import Extract, Outcome, confine, run_extract
+from bookwheel.extraction.child import Extract, Outcome, serve
 from bookwheel.extraction.extract import ExtractionReport, extract_document
 
 FILES_PER_WORKER = 50
+LARGEST_ANSWER_BYTES = 1024 * 1024
 PRELOAD = "bookwheel.extraction.preload"
+
+Job = tuple[Path, str, Path, Path]
+"""The arguments of `extract_document`."""
 
 
 class Sandbox:
-    """A pool of worker processes that read one document at a time. Use it from one event loop.
+    """Worker processes that read one document at a time. Use it from one event loop.
 
     `memory_mb` is address space, the 110 MB of an idle worker included. Workers start with the first document; each is
     replaced after FILES_PER_WORKER documents or when it dies. `extract` is what they run: a function that pickle finds
@@ -41,14 +45,14 @@ class Sandbox:
     def __init__(
         self, workers: int, memory_mb: int, timeout_seconds: float, *, extract: Extract = extract_document
     ) -> None:
-        self._workers = workers
         self._memory_mb = memory_mb
         self._timeout_seconds = timeout_seconds
         self._extract = extract
-        self._pool: ProcessPool | None = None
-        self._lock = threading.Lock()
+        self._turns = asyncio.Semaphore(workers)
+        self._threads = ThreadPoolExecutor(2 * workers, thread_name_prefix="sandbox")
+        self._idle: list[_Worker] = []
+        self._busy: dict[_Worker, asyncio.Task[Any] | None] = {}
         self._closed = False
-        self._futures: set[Future[Outcome]] = set()
 
     async def run(self, source: Path, filename: str, text_path: Path, blocks_path: Path) -> ExtractionReport:
         """`extract_document` in a worker. Raises BadDocument for whatever went wrong with the document.
@@ -56,74 +60,101 @@ class Sandbox:
         Cancelling ends the worker that reads it; what stands in `text_path` and `blocks_path` then is the caller's to
         remove.
         """
-        arguments = (self._extract, source, filename, text_path, blocks_path)
-        try:
-            outcome = await self._run_in_worker(arguments)
-        except BrokenProcessPool:
-            # Pebble gives a pool up when an idle worker is killed from outside: a new pool reads the document.
-            outcome = await self._run_in_worker(arguments)
+        async with self._turns:
+            worker = await self._take_worker()
+            outcome = await self._exchange(worker, (source, filename, text_path, blocks_path))
         if outcome.report is None:
             raise _as_bad_document(outcome)
         return outcome.report
-
-    async def _run_in_worker(self, arguments: tuple[Any, ...]) -> Outcome:
-        pool = await asyncio.to_thread(self._live_pool)
-        try:
-            future = pool.schedule(run_extract, args=arguments, timeout=self._timeout_seconds)
-        except RuntimeError as error:
-            raise BrokenProcessPool from error
-        self._futures.add(future)
-        try:
-            return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise ParsingError(f"Reading it took longer than {self._timeout_seconds:g} seconds.") from None
-        except ProcessExpired:
-            raise ParsingError("The reader died on it.") from None
-        finally:
-            self._futures.discard(future)
-
-    def _live_pool(self) -> ProcessPool:
-        """The pool, started or replaced if need be. Takes up to a second: not for the event loop's thread."""
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("The sandbox is closed.")
-            if self._pool is not None and not self._pool.active:
-                self._stop_pool()
-            if self._pool is None:
-                self._pool = self._start_pool()
-            return self._pool
-
-    def _start_pool(self) -> ProcessPool:
-        context = _WorkerContext()
-        context.set_forkserver_preload([PRELOAD])
-        pool = ProcessPool(
-            max_workers=self._workers,
-            max_tasks=FILES_PER_WORKER,
-            initializer=confine,
-            initargs=(self._memory_mb,),
-            context=context,
-        )
-        _ = pool.active  # starts it
-        return pool
-
-    def _stop_pool(self) -> None:
-        if self._pool is not None:
-            self._pool.stop()  # type: ignore[no-untyped-call]
-            self._pool.join()
-            self._pool = None
 
     def close(self) -> None:
         """End every worker and, if nothing else in this process uses them, multiprocessing's helper processes.
 
         Those who still wait for a document are cancelled.
         """
-        for future in list(self._futures):
-            future.cancel()
-        with self._lock:
-            self._closed = True
-            self._stop_pool()
-            if not multiprocessing.active_children():
-                _stop_helper_processes()
+        self._closed = True
+        for task in self._busy.values():
+            if task is not None:
+                task.cancel()
+        for worker in (*self._idle, *self._busy):
+            worker.end()
+        self._idle.clear()
+        self._threads.shutdown(wait=True)
+        if not multiprocessing.active_children():
+            _stop_helper_processes()
+
+    async def _take_worker(self) -> "_Worker":
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive():
+                return worker
+            worker.end()  # killed from outside while it was idle
+        if self._closed:
+            raise RuntimeError("The sandbox is closed.")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _Worker, self._memory_mb, self._extract)
+
+    async def _exchange(self, worker: "_Worker", job: Job) -> Outcome:
+        """Have a worker do a job. A worker that did not answer as it should is ended."""
+        self._busy[worker] = asyncio.current_task()
+        answer = self._threads.submit(worker.do, job)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                outcome = await asyncio.wrap_future(answer)
+        except TimeoutError:
+            raise ParsingError(f"Reading it took longer than {self._timeout_seconds:g} seconds.") from None
+        except (EOFError, OSError, msgspec.MsgspecError):
+            raise ParsingError("The reader died on it.") from None
+        else:
+            self._put_back(worker)
+            return outcome
+        finally:
+            del self._busy[worker]
+            if worker not in self._idle:
+                _end_after(worker, answer)
+
+    def _put_back(self, worker: "_Worker") -> None:
+        if worker.jobs_done < FILES_PER_WORKER and not self._closed:
+            self._idle.append(worker)
+
+
+class _Worker:
+    """A process and the pipe to it. Starting and `do` block: for a thread."""
+
+    def __init__(self, memory_mb: int, extract: Extract) -> None:
+        self.jobs_done = 0
+        context = _WorkerContext()
+        context.set_forkserver_preload([PRELOAD])
+        ours, theirs = context.Pipe()
+        self._pipe: Connection = ours
+        self._process = context.Process(target=serve, args=(theirs, memory_mb, extract), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def do(self, job: Job) -> Outcome:
+        """Send a job and wait for the answer. Raises EOFError or OSError when the process dies."""
+        self._pipe.send(job)
+        answer = self._pipe.recv_bytes(LARGEST_ANSWER_BYTES)
+        self.jobs_done += 1
+        return msgspec.msgpack.decode(answer, type=Outcome)
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def end(self) -> None:
+        """Kill the process. The pipe then ends for whoever waits on it."""
+        self._process.kill()
+        self._process.join()
+
+    def close(self) -> None:
+        """Close the pipe. Only when no thread waits on it."""
+        self._pipe.close()
+
+
+def _end_after(worker: _Worker, answer: "Future[Outcome]") -> None:
+    """Kill a worker now, and close its pipe when the thread that waits on it has noticed."""
+    worker.end()
+    answer.add_done_callback(lambda _: worker.close())
 
 
 def _as_bad_document(outcome: Outcome) -> BadDocument:
