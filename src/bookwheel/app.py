@@ -119,9 +119,9 @@ def _rates(settings: Settings) -> Rates:
 async def _delete_expired(parts: Parts) -> None:
     while True:
         for account_id, file_id in await parts.files.expired():
-            with suppress(NotFound):
+            with suppress(NotFound):  # its owner may have been quicker
                 await delete_file(parts.files, parts.ingest, account_id, file_id)
-            log.info("file expired", file_id=file_id)
+                log.info("file expired", file_id=file_id)
         await asyncio.sleep(EXPIRY_SECONDS)
 
 

@@ -5,7 +5,7 @@ vocabulary's own pattern ends a word, so that a document of any size is counted 
 that of the whole text but for a token or so where a run of one kind of character is longer than a piece.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any
 
@@ -31,11 +31,6 @@ def _count_short(text: str) -> int:
 def _count(text: str) -> int:
     tokenizer = _tokenizer()
     return sum(len(tokenizer.encode(piece, allowed_special=set(), disallowed_special=())) for piece in _pieces(text))
-
-
-def count_tokens_of(texts: Iterable[str]) -> int:
-    """The same over a stream of texts, each cut where it ends: give it whole blocks or lines."""
-    return sum(count_tokens(text) for text in texts)
 
 
 @cache

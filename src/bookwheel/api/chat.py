@@ -1,6 +1,7 @@
 """`POST /chat/completions`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import Request
@@ -41,10 +42,11 @@ class ChatCalls:
             return EventStream(chunks, self._keep_alive_seconds, request.scope["request_id"])
         return await until_disconnect(request.receive, self._complete(account_id, chat, body))
 
-    async def _stream(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> AsyncIterator[list[Chunk]]:
+    async def _stream(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> AsyncGenerator[list[Chunk], None]:
         prepared = await self._answering.prepare(account_id, chat, body)
-        async for chunks in self._answering.stream(prepared):
-            yield chunks
+        async with aclosing(self._answering.stream(prepared)) as stream:
+            async for chunks in stream:
+                yield chunks
 
     async def _complete(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> Response:
         prepared = await self._answering.prepare(account_id, chat, body)

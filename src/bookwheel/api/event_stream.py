@@ -6,7 +6,8 @@ expect it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -33,7 +34,7 @@ DONE = b"data: [DONE]\n\n"
 class EventStream(Response):
     """An ASGI response; see the module."""
 
-    def __init__(self, chunks: AsyncIterator[list[Chunk]], keep_alive_seconds: float, request_id: str) -> None:
+    def __init__(self, chunks: AsyncGenerator[list[Chunk], None], keep_alive_seconds: float, request_id: str) -> None:
         self._chunks = chunks
         self._keep_alive_seconds = keep_alive_seconds
         self._request_id = request_id
@@ -47,8 +48,9 @@ class EventStream(Response):
         self._quiet_since = asyncio.get_running_loop().time()
         beat = asyncio.create_task(self._keep_alive(send))
         try:
-            async for chunks in self._chunks:
-                await self._write(send, b"".join([b"data: " + encode(chunk) + b"\n\n" for chunk in chunks]))
+            async with aclosing(self._chunks) as stream:
+                async for chunks in stream:
+                    await self._write(send, b"".join([b"data: " + encode(chunk) + b"\n\n" for chunk in chunks]))
             await self._write(send, DONE)
         except ApiError as error:
             if not self._open:

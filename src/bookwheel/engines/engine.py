@@ -3,7 +3,7 @@
 Answers are OpenAI's objects as plain dicts, because whatever an engine adds to them must reach the client as it came.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,7 +74,7 @@ class Engine(Protocol):
     async def complete(self, request: EngineRequest) -> Completion:
         """The whole answer. Cancelling the caller cancels the work."""
 
-    def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
+    def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
         """The answer's chunks as they come, those that came together in one list; `[DONE]` is the end of the iteration.
 
         Closing the iterator cancels the work.

@@ -10,7 +10,8 @@ import secrets
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -75,14 +76,15 @@ class LlamaCppEngine:
     async def complete(self, request: EngineRequest) -> Completion:
         return await (await self._upstream()).complete(request)
 
-    async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
+    async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
         upstream = await self._upstream()
         first = True
-        async for chunks in upstream.stream(request):
-            if first:
-                first = False
-                _open_with_empty_text(chunks[0])
-            yield chunks
+        async with aclosing(upstream.stream(request)) as stream:
+            async for chunks in stream:
+                if first:
+                    first = False
+                    _open_with_empty_text(chunks[0])
+                yield chunks
 
     async def _upstream(self) -> UpstreamEngine:
         if self._listening is None:

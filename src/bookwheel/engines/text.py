@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest
@@ -32,7 +32,7 @@ class TextAnswer:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
         return self._head | {"object": "chat.completion", "choices": [choice], "usage": self._usage}
 
-    async def stream(self) -> AsyncIterator[list[Chunk]]:
+    async def stream(self) -> AsyncGenerator[list[Chunk], None]:
         """The chunks: a word or so of the text in each."""
         yield [self._chunk({"role": "assistant", "content": ""})]
         for piece in _PIECE.findall(self.text):
@@ -73,7 +73,7 @@ class TextEngine:
     async def complete(self, request: EngineRequest) -> Completion:
         return TextAnswer(request, await self.write(request), self.name).completion()
 
-    async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
+    async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
         async for chunks in TextAnswer(request, await self.write(request), self.name).stream():
             yield chunks
 

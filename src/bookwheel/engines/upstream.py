@@ -4,7 +4,7 @@ Nothing is retried here, and nothing of the client's is changed but the model's 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -91,7 +91,7 @@ class UpstreamEngine:
             raise self._unreachable("sent an answer without choices")
         return answer
 
-    async def stream(self, request: EngineRequest) -> AsyncIterator[list[Chunk]]:
+    async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
         async with self._post(request, stream=True) as (response, silence):
             if response.content_type == "application/json":  # an engine that does not stream
                 raise self._unreachable("answered a request for a stream with something else")

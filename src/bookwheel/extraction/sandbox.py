@@ -89,8 +89,10 @@ class Sandbox:
             if worker.is_alive():
                 return worker
             worker.end()  # killed from outside while it was idle
+            worker.close()
         if self._closed:
             raise RuntimeError("The sandbox is closed.")
+        # One that starts for somebody who was cancelled meanwhile is dropped, its pipe with it: that ends the process.
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _Worker, self._memory_mb, self._extract)
 
@@ -160,7 +162,7 @@ def _end_after(worker: _Worker, answer: "Future[Outcome]") -> None:
 def _as_bad_document(outcome: Outcome) -> BadDocument:
     kind = getattr(errors, outcome.error, None)
     if outcome.details is not None and isinstance(kind, type) and issubclass(kind, BadDocument):
-        error = kind.__new__(kind, outcome.details["reason"])
+        error = kind.__new__(kind, outcome.details.get("reason", ""))
         vars(error).update(outcome.details)
         return error
     if outcome.error == MemoryError.__name__:
