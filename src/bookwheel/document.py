@@ -5,8 +5,10 @@ concatenation of its blocks' texts: blocks carry their own line ends. On disk a 
 `blocks` (a msgpack stream of `BlockSpan`). Nothing here knows formats, storage or settings.
 """
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,6 +24,8 @@ class BlockKind(StrEnum):
     LIST = "list"
     CODE = "code"
     FIGURE = "figure"
+    MARK = "mark"
+    """Says where a new page or slide begins: `[page 3]`. It is no text of the file's own."""
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +41,36 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     level: int = 0
 
 
+_PAGE_MARK = re.compile(r"\[(?:page|slide) [1-9]\d*\]")
+
+
+def page_mark(unit: str, number: int) -> Block:
+    """The block that says where a `page` or `slide` begins, numbered from 1."""
+    return Block(BlockKind.MARK, f"[{unit} {number}]\n\n", f"{unit} {number}")
+
+
+def is_page_mark(text: str) -> bool:
+    """Whether a piece of a document's text is a page mark, and so nothing that the file says."""
+    return _PAGE_MARK.fullmatch(text) is not None
+
+
+class Picture(msgspec.Struct, frozen=True, gc=False):
+    """A place in a document whose text is still in pixels: blocks take its place once it was recognised.
+
+    It stands under the file name `name` in the folder of the extraction; without a name it is the page `page` of the file
+    itself. `page` counts from 0; it is -1 for a picture inside a page or a text. `anchor` is that of the blocks to come.
+    """
+
+    anchor: str
+    page: int = -1
+    name: str = ""
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is a whole page of the file, or a frame of an image."""
+        return self.page >= 0
+
+
 class BlockSpan(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where a block stands in the document's text: `start` (included) and `end` (excluded), in characters."""
 
@@ -47,12 +81,20 @@ class BlockSpan(msgspec.Struct, frozen=True, gc=False, array_like=True):
     anchor: str
 
 
+class Gap(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Where the blocks of a picture will stand: before the block of that number, from 0."""
+
+    before_block: int
+    picture: Picture
+
+
 class DocumentSize(msgspec.Struct, frozen=True):
-    """What `write_document` wrote: `blank` is true when there is nothing but white space."""
+    """What `write_document` wrote: `blank` is true when there is nothing but white space and marks."""
 
     characters: int
     blocks: int
     blank: bool
+    gaps: tuple[Gap, ...] = ()
 
 
 class BlockMap:
@@ -82,20 +124,39 @@ def part_text(text: str, limit: int) -> int:
     return limit
 
 
-def write_document(blocks: Iterable[Block], text_path: Path, blocks_path: Path) -> DocumentSize:
-    """Write a document's two files from its blocks, holding one block at a time."""
+def write_document(items: Iterable[Block | Picture], text_path: Path, blocks_path: Path) -> DocumentSize:
+    """Write a document's two files from its blocks, holding one block at a time. Pictures leave gaps."""
     position = count = 0
     blank = True
+    gaps: list[Gap] = []
     encoder = msgspec.msgpack.Encoder()
     with text_path.open("w", encoding="utf-8", errors="replace", newline="") as text, blocks_path.open("wb") as spans:
-        for block in blocks:
-            end = position + len(block.text)
-            text.write(block.text)
-            packed = encoder.encode(BlockSpan(position, end, block.kind, block.level, block.anchor))
+        for item in items:
+            if isinstance(item, Picture):
+                gaps.append(Gap(count, item))
+                continue
+            end = position + len(item.text)
+            text.write(item.text)
+            packed = encoder.encode(BlockSpan(position, end, item.kind, item.level, item.anchor))
             spans.write(len(packed).to_bytes(4, "little") + packed)
-            blank = blank and not block.text.strip()
+            blank = blank and (item.kind is BlockKind.MARK or not item.text.strip())
             position, count = end, count + 1
-    return DocumentSize(characters=position, blocks=count, blank=blank)
+    return DocumentSize(characters=position, blocks=count, blank=blank, gaps=tuple(gaps))
+
+
+def fill_gaps(
+    text_path: Path, blocks_path: Path, gaps: Sequence[Gap], blocks_of: Callable[[int], Iterable[Block]]
+) -> Iterator[Block]:
+    """The blocks of a document that was written, with `blocks_of(N)` in place of the gap N, from 0."""
+    spans = read_blocks(blocks_path)
+    waiting = deque(enumerate(gaps))
+    with text_path.open(encoding="utf-8", newline="") as text:
+        for number, span in enumerate(spans):
+            while waiting and waiting[0][1].before_block == number:
+                yield from blocks_of(waiting.popleft()[0])
+            yield Block(span.kind, text.read(span.end - span.start), span.anchor, span.level)
+    for gap_number, _ in waiting:
+        yield from blocks_of(gap_number)
 
 
 def read_blocks(blocks_path: Path) -> list[BlockSpan]:

@@ -49,12 +49,17 @@ class BadDocument(BookwheelError):
         super().__init__(reason)
         self.reason = reason
 
+    @property
+    def why(self) -> str:
+        """The reason without the contract's first words: a sentence for the user."""
+        return self.reason.removeprefix("parsing error. ")
+
 
 class FormatNotSupported(BadDocument):
-    """The bytes are of a type that is not read. `recognised` names the type."""
+    """The bytes are of a type that is not read. `recognised` names the type, `advice` says what to do in a sentence."""
 
-    def __init__(self, recognised: str) -> None:
-        super().__init__(f"format is not supported. Recognised: {recognised}.")
+    def __init__(self, recognised: str, advice: str = "") -> None:
+        super().__init__(f"format is not supported. Recognised: {recognised}. {advice}".rstrip())
         self.recognised = recognised
 
 
