@@ -1,0 +1,1 @@
+"""The parts of reading DOCX. `formats/docx` puts them together."""
