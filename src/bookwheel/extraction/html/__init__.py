@@ -1,0 +1,1 @@
+"""HTML as blocks, for web pages and books. `formats/html`, `epub` and `mobi` use it."""
