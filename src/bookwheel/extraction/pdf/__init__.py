@@ -1,0 +1,1 @@
+"""The layout of pages: words to lines, columns, tables, paragraphs. `formats/pdf` and OCR use it."""
