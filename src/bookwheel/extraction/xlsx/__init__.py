@@ -1,0 +1,1 @@
+"""The parts of reading XLSX. `formats/xlsx` puts them together."""
