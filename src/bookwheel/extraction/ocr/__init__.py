@@ -1,0 +1,1 @@
+"""The recognition of text in pictures. Only OCR workers load it."""
