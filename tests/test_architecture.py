@@ -44,6 +44,12 @@ UNDO_THEN_RAISE = {"files/files.py"}
 SQL_NAMES_ELSEWHERE = {"files/files.py": {"Connection"}}
 """The type of an open transaction, passed on and not used."""
 
+PARTS_OF_FORMATS = ("formats", "docx", "html", "mobi", "ocr", "ooxml", "pdf", "xlsx")
+"""The folders of `extraction` that open documents."""
+FORMATS_MAY_KNOW = {
+    *("document", "errors"),
+    *(f"extraction.{module}" for module in ("archive", "encoding", "legacy", "markup", "notes", "tables")),
+}
 FORMATS_NEED_NOT = {
     *("aiohttp", "asyncio", "http", "limits", "multiprocessing", "pydantic", "pydantic_settings", "requests"),
     *("socket", "sqlalchemy", "ssl", "starlette", "structlog", "subprocess", "threading", "uvicorn"),
@@ -119,8 +125,8 @@ def test_names_of_sql_that_are_let_through_are_still_used() -> None:
     assert {(module, name) for module, names in SQL_NAMES_ELSEWHERE.items() for name in names} <= used
 
 
-def test_formats_know_documents_errors_and_their_parser_only() -> None:
-    formats = [found for found in IMPORTS if found.module.startswith("extraction/formats/")]
+def test_formats_know_documents_errors_their_tools_and_their_parser_only() -> None:
+    formats = [found for found in IMPORTS if opens_documents(found.module)]
     ours = [str(f) for f in formats if f.distribution == "bookwheel" and not knows_only_documents(f)]
     theirs = [str(f) for f in formats if f.distribution in FORMATS_NEED_NOT or f.target == "urllib.request"]
     assert formats
@@ -248,8 +254,14 @@ def imports_our_own(node: ast.stmt) -> bool:
     return any(name.partition(".")[0] == "bookwheel" for name in names)
 
 
+def opens_documents(module: str) -> bool:
+    return module.startswith(tuple(f"extraction/{folder}/" for folder in PARTS_OF_FORMATS))
+
+
 def knows_only_documents(found: Import) -> bool:
-    return found.target in ("bookwheel.document", "bookwheel.errors")
+    targets = {target.removeprefix("bookwheel.") for target in imported_modules(found)}
+    parts = tuple(f"extraction.{folder}." for folder in PARTS_OF_FORMATS)
+    return all(target in FORMATS_MAY_KNOW or target.startswith(parts) for target in targets)
 
 
 def reads_environment(node: ast.AST) -> bool:

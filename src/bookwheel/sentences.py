@@ -13,6 +13,8 @@ from functools import cache, lru_cache
 
 from Stemmer import Stemmer
 
+from bookwheel.document import is_page_mark
+
 BM25_K1 = 1.2
 BM25_B = 0.5
 NEIGHBOUR_SHARE = 0.25
@@ -157,7 +159,7 @@ def _is_inside_sentence(text: str, found: re.Match[str]) -> bool:
 
 
 def _add_trimmed(sentences: list[Sentence], text: str, source: int, start: int, end: int) -> None:
-    """Add what stands between two places, without the white space around it; what is very long, in pieces."""
+    """Add what stands between two places, without white space around it and but for page marks; what is long, in pieces."""
     while True:
         while start < end and text[start].isspace():
             start += 1
@@ -167,7 +169,8 @@ def _add_trimmed(sentences: list[Sentence], text: str, source: int, start: int, 
         stop = cut
         while text[stop - 1].isspace():
             stop -= 1
-        sentences.append(Sentence(source, start, stop))
+        if not is_page_mark(text[start:stop]):
+            sentences.append(Sentence(source, start, stop))
         start = cut
 
 

@@ -80,6 +80,7 @@ class LimitSettings(Section):
     """Sizes, quotas and rates. The defaults are the wire contract's."""
 
     document_mb: int = Field(150, ge=1, description="Largest document, in MB.")
+    image_mb: int = Field(20, ge=1, description="Largest image, in MB.")
     batch_mb: int = Field(500, ge=1, description="Largest batch input file, in MB.")
     files_per_account: int = Field(10_000, ge=1, description="Files an account may keep.")
     gb_per_account: float = Field(100, gt=0, description="GB an account may keep.")
@@ -95,8 +96,16 @@ class IngestSettings(Section):
     """How uploaded files are read."""
 
     workers: int = Field(2, ge=1, le=256, description="Documents read side by side, each in a sandbox process.")
+    ocr_workers: int = Field(
+        1, ge=1, le=256, description="Pages recognised side by side by OCR, each in a sandbox process."
+    )
+    ocr_threads: int = Field(
+        0, ge=0, le=256, description="Threads of one OCR process; 0 shares the cores among the OCR workers."
+    )
     memory_mb: int = Field(3072, ge=512, description="Address space a sandbox process may take, in MB.")
-    timeout_seconds: float = Field(900, gt=0, description="How long reading one document may take.")
+    timeout_seconds: float = Field(900, gt=0, description="How long reading one document may take, OCR apart.")
+    cpu_seconds: int = Field(600, ge=1, description="Processor time that reading one document may take, OCR apart.")
+    ocr_timeout_seconds: float = Field(300, gt=0, description="How long OCR of one page may take.")
     attempts: int = Field(
         5, ge=1, description="Attempts at one document, each ended by the server's own death, before it is given up."
     )

@@ -33,6 +33,7 @@ COMMANDS = [
     ["files"],
     ["files", "ls"],
     ["files", "put"],
+    ["files", "show"],
     ["files", "get"],
     ["files", "rm"],
     ["models"],

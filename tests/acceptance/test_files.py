@@ -18,8 +18,11 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from openai.types import FileObject
 
+from bookwheel.tokens import count_tokens
 from support.server import Server
 
+OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+WORD_97 = "Microsoft Word 97-2003 document"
 ACCOUNTS = 150
 MANY = 65
 SETTINGS = {
@@ -126,6 +129,10 @@ class TestFileObject:
         assert re.fullmatch(r"file-fe-[A-Za-z0-9]{24}", str(file.pop("id")))
         created_at = file.pop("created_at")
         assert isinstance(created_at, int)
+        report = file.pop("bookwheel")
+        assert isinstance(report, dict)
+        assert report.pop("seconds") > 0
+        assert report == {"type": "TXT", "encoding": "utf-8", "characters": len(TEXT), "tokens": count_tokens(TEXT)}
         assert before <= created_at <= time.time()
         assert file == {
             "object": "file",
@@ -294,12 +301,11 @@ class TestBadDocuments:
         [
             ("program.txt", b"\x7fELF" + bytes(range(256)) * 40, "ELF program"),
             ("noise.txt", bytes(range(256)) * 40, "binary data"),
-            ("scan.txt", b"\x89PNG\r\n\x1a\n" + bytes(64), "PNG image"),
-            ("report.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
-            ("report.txt", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
+            ("letter.rtf", rb"{\rtf1\ansi Hello.}", "RTF. Convert it to DOCX or PDF first"),
+            ("letter.doc", OLE2 + "WordDocument".encode("utf-16-le"), f"{WORD_97}. Convert it to DOCX or PDF first"),
         ],
     )
-    def test_one_that_is_not_text_is_refused_with_what_it_is(
+    def test_one_of_a_format_that_is_not_read_is_refused_at_once_with_what_it_is(
         self, client: OpenAI, filename: str, content: bytes, recognised: str
     ) -> None:
         with pytest.raises(BadRequestError, match=r"Input file format is not supported\.") as refused:

@@ -49,7 +49,7 @@ class TestKilledWhileReading:
         assert [_settled(client, file).status for file in files] == ["processed"] * 5
         assert client.files.content(files[0].id).content == LARGE
         assert client.files.content(files[4].id).text == "small 3\n"
-        assert _incoming(server) == []
+        assert _drafts(server) == []
 
     def test_a_file_that_takes_the_server_down_every_time_is_given_up(
         self, start_server: Callable[..., Server]
@@ -79,7 +79,7 @@ class TestInterruptedReading:
         reason = f"File [id:{file.id}] parsing error. The reader died on it."
         assert (refused.status, refused.status_details) == ("error", reason)
         assert _settled(client, other).status == "processed"
-        assert _incoming(patient) == []
+        assert _drafts(patient) == []
 
     def test_deleting_a_file_that_is_being_read_leaves_nothing_of_it(self, patient: Server) -> None:
         file, other = _read_in_line(patient, small=1)
@@ -87,7 +87,7 @@ class TestInterruptedReading:
         client.files.delete(file.id)
         assert list(patient.data_dir.glob(f"files/*/{file.id}")) == []
         assert _settled(client, other).status == "processed"
-        assert _incoming(patient) == []
+        assert _drafts(patient) == []
         assert _query(patient, f"SELECT 1 FROM files WHERE file_id = '{file.id}'") == []
 
 
@@ -168,8 +168,8 @@ def _settled(client: OpenAI, file: FileObject) -> FileObject:
 
 
 def _is_reading(server: Server) -> bool:
-    """Whether text is being written: no upload is under way then."""
-    return any(_size(path) for path in _incoming(server))
+    """Whether text is being written."""
+    return any(_size(path) for path in _drafts(server))
 
 
 def _size(path: Path) -> int:
@@ -190,6 +190,10 @@ def _half_an_upload(server: Server) -> Iterator[None]:
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"POST /v1/files HTTP/1.1\r\n{head}\r\n{part}".encode() + b"x" * (2 * MB))
         yield
+
+
+def _drafts(server: Server) -> list[Path]:
+    return list(server.data_dir.glob("files/*/*/reading/draft-text"))
 
 
 def _incoming(server: Server) -> list[Path]:

@@ -1,13 +1,19 @@
 """Reading with a real database and real sandbox processes: whatever comes in between, rows and folders agree at the end."""
 
 import asyncio
+import base64
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from PIL import Image
 from sqlalchemy import func, select
 
+from bookwheel.document import Block, BlockKind
 from bookwheel.errors import NotFound
+from bookwheel.extraction.report import RecognisedPicture, recognised_path
 from bookwheel.files.files import Files, NewFile
 from bookwheel.ingest.ingest import Ingest, delete_file
 from bookwheel.settings import IngestSettings, LimitSettings
@@ -16,6 +22,7 @@ from bookwheel.storage.blobs import ORIGINAL, TEXT, Blobs
 from bookwheel.storage.database import Database
 from bookwheel.storage.files import AccountUsage, FileRecord
 from bookwheel.storage.tables import files
+from bookwheel.wire.files import ParseReport
 
 LARGE = b"The heron stands in the reeds and waits for the tide to turn.\n\n" * 130_000
 SETTLE_SECONDS = 60.0
@@ -45,7 +52,7 @@ class Desk:
         return await self.files.get("ann", file.file_id)
 
     async def until_reading(self) -> None:
-        while not any(path.stat().st_size for path in self.incoming()):
+        while not any(path.stat().st_size for path in self.folder.glob("files/*/*/reading/draft-text")):
             await asyncio.sleep(0.005)
 
     async def delete(self, file: FileRecord) -> None:
@@ -89,7 +96,7 @@ async def test_what_cannot_be_read_is_told_on_the_file(desk: Desk) -> None:
     refused = await desk.settle(file)
     assert (refused.status, refused.status_details) == ("error", f"File [id:{file.file_id}] content blank.")
     assert not desk.blobs.path(file.file_id, TEXT).exists()
-    assert desk.incoming() == []
+    assert not desk.blobs.reading_folder(file.file_id).exists()
 
 
 @pytest.mark.parametrize("moment", ["before", "while", "after"])
@@ -145,11 +152,11 @@ async def test_a_reading_that_the_server_s_end_interrupted_is_begun_again_and_no
     desk.ingest.wake(file.file_id)
     await asyncio.wait_for(desk.until_reading(), SETTLE_SECONDS)
     await desk.close()
-    assert desk.incoming() == []
     desk = Desk(tmp_path)
     assert await desk.ingest.take_up_unfinished() == 1
     read = await desk.settle(file)
     assert (read.status, read.attempts) == ("processed", 1)
+    assert not desk.blobs.reading_folder(file.file_id).exists()
     await desk.close()
 
 
@@ -170,3 +177,94 @@ async def test_a_file_whose_bytes_are_gone_ends_with_a_reason(desk: Desk) -> Non
     lost = await desk.settle(file)
     assert lost.status == "error"
     assert str(lost.status_details).startswith(f"File [id:{file.file_id}] parsing error. ")
+
+
+SCAN = Path(__file__).parents[1] / "documents" / "bookwheel.png"
+WORDS = "readingdesk"
+
+
+def scan(pages: int) -> bytes:
+    """An image of so many frames, each a page of text."""
+    made = io.BytesIO()
+    with Image.open(SCAN) as picture:
+        upper = picture.crop((0, 0, picture.width, 330))
+        upper.save(made, "TIFF", save_all=True, append_images=[upper] * (pages - 1), compression="group4")
+    return made.getvalue()
+
+
+async def until_recognised(desk: Desk, file: FileRecord, count: int) -> None:
+    folder = desk.blobs.reading_folder(file.file_id)
+    while not recognised_path(folder, count - 1).exists():
+        await asyncio.sleep(0.01)
+
+
+async def test_a_scan_is_read_page_by_page_and_its_report_kept(desk: Desk) -> None:
+    file = await desk.put(scan(3), "scan.tiff")
+    desk.ingest.wake(file.file_id)
+    await asyncio.wait_for(until_recognised(desk, file, 1), SETTLE_SECONDS)
+    progress = desk.ingest.progress(file.file_id)
+    assert progress is not None
+    assert (progress.unit, progress.total) == ("page", 3)
+    read = await desk.settle(file)
+    text = await desk.files.text(read)
+    assert [WORDS in "".join(page.split()) for page in text.split("[page ")[1:]] == [True] * 3
+    report = msgspec.json.decode(str(read.report), type=ParseReport)
+    assert (report.type, report.pages, report.ocr_pages, report.blank_pages) == ("TIFF image", 3, 3, 0)
+    assert (report.characters, report.tokens) == (len(text), read.tokens)
+    assert report.seconds is not None
+    assert desk.ingest.progress(file.file_id) is None
+    assert not desk.blobs.reading_folder(file.file_id).exists()
+
+
+async def test_pages_that_were_recognised_before_a_restart_are_not_recognised_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    file = await desk.put(scan(3), "scan.tiff")
+    desk.ingest.wake(file.file_id)
+    await asyncio.wait_for(until_recognised(desk, file, 1), SETTLE_SECONDS)
+    await desk.close()
+    kept = RecognisedPicture((Block(BlockKind.PARAGRAPH, "kept from before\n\n", "page 1"),))
+    recognised_path(desk.blobs.reading_folder(file.file_id), 0).write_bytes(msgspec.msgpack.encode(kept))
+    desk = Desk(tmp_path)
+    assert await desk.ingest.take_up_unfinished() == 1
+    read = await desk.settle(file)
+    text = await desk.files.text(read)
+    assert read.status == "processed"
+    assert "kept from before" in text
+    assert "".join(text.split()).count(WORDS) == 2
+    await desk.close()
+
+
+async def test_a_text_passes_a_scan_by(desk: Desk) -> None:
+    long_one, note = await desk.put(scan(6), "scan.tiff"), await desk.put(b"a note")
+    for file in (long_one, note):
+        desk.ingest.wake(file.file_id)
+    assert (await desk.settle(note)).status == "processed"
+    assert (await desk.files.get("ann", long_one.file_id)).status == "uploaded"
+    await desk.delete(long_one)
+
+
+async def test_pages_of_two_scans_take_turns(desk: Desk) -> None:
+    book, photograph = await desk.put(scan(6), "book.tiff"), await desk.put(scan(1), "photograph.tiff")
+    for file in (book, photograph):
+        desk.ingest.wake(file.file_id)
+    assert (await desk.settle(photograph)).status == "processed"
+    assert (await desk.files.get("ann", book.file_id)).status == "uploaded"
+    await desk.delete(book)
+
+
+async def test_deleting_a_scan_that_is_being_recognised_leaves_nothing(desk: Desk) -> None:
+    file = await desk.put(scan(4), "scan.tiff")
+    desk.ingest.wake(file.file_id)
+    await asyncio.wait_for(until_recognised(desk, file, 1), SETTLE_SECONDS)
+    await desk.delete(file)
+    await desk.check_nothing_is_left()
+    assert desk.ingest.progress(file.file_id) is None
+
+
+async def test_a_damaged_picture_in_a_document_costs_only_itself(desk: Desk) -> None:
+    page = f'<p>Words.</p><img src="data:image/png;base64,{base64.b64encode(SCAN.read_bytes()[:4000]).decode()}"/>'
+    file = await desk.put(page.encode(), "page.html")
+    desk.ingest.wake(file.file_id)
+    read = await desk.settle(file)
+    assert read.status == "processed"
+    assert "Words." in await desk.files.text(read)

@@ -1,21 +1,23 @@
 """A document may crash, hang or fill the memory: it is refused, and the next one is read as if nothing had been."""
 
 import asyncio
+import importlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import psutil
 import pytest
 
 from bookwheel.errors import ContentBlank, FormatNotSupported, PagesExceeded, ParsingError
 from bookwheel.extraction import sandbox as module
-from bookwheel.extraction.extract import ExtractionReport, extract_document
 from bookwheel.extraction.recognise import FileType
-from bookwheel.extraction.sandbox import Sandbox
+from bookwheel.extraction.report import ASSEMBLE, EXTRACT, RECOGNISE, ExtractionReport
+from bookwheel.extraction.sandbox import Limits, Sandbox
 from support import readers
 
 DOCUMENTS = Path(__file__).parents[1] / "documents"
@@ -30,8 +32,8 @@ Run = Callable[[str], "asyncio.Task[ExtractionReport]"]
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
     made: list[Sandbox] = []
 
-    def make(workers: int = 1, memory_mb: int = MEMORY_MB, timeout_seconds: float = 60, **options: object) -> Sandbox:
-        made.append(Sandbox(workers, memory_mb, timeout_seconds, **({"extract": readers.behave} | options)))  # type: ignore[arg-type]
+    def make(workers: int = 1, cpu_seconds: int = 60, timeout_seconds: float = 60) -> Sandbox:
+        made.append(Sandbox(workers, Limits(MEMORY_MB, cpu_seconds, timeout_seconds)))
         return made[-1]
 
     yield make
@@ -48,14 +50,13 @@ def runner(sandbox: Sandbox, folder: Path) -> Run:
     """Starts a run of a badly behaved reader: `await run("abort")`."""
 
     def start(what: str) -> "asyncio.Task[ExtractionReport]":
-        return asyncio.ensure_future(sandbox.run(folder / "source", what, folder / "text", folder / "blocks"))
+        return asyncio.ensure_future(sandbox.run(readers.BEHAVE, what, folder / "text"))
 
     return start
 
 
 async def test_a_document_is_extracted_by_a_worker(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> None:
-    sandbox = make_sandbox(extract=extract_document)
-    report = await sandbox.run(DOCUMENTS / "bookwheel-gbk.txt", "wheel.txt", tmp_path / "text", tmp_path / "blocks")
+    report = await make_sandbox().run(EXTRACT, DOCUMENTS / "bookwheel-gbk.txt", "wheel.txt", tmp_path)
     assert (report.file_type, report.encoding, report.warnings) == (FileType.TXT, "gb18030", ())
     assert report.characters == len((tmp_path / "text").read_text("utf-8"))
 
@@ -138,7 +139,7 @@ async def test_documents_wait_for_a_free_worker_without_losing_their_time(
 async def test_workers_are_replaced_after_some_documents(
     make_sandbox: Callable[..., Sandbox], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FILES_PER_WORKER", 2)
+    monkeypatch.setattr(module, "JOBS_PER_WORKER", 2)
     run = runner(make_sandbox(), tmp_path)
     workers = [(await run("read")).tokens for _ in range(6)]
     assert len(set(workers)) == 3
@@ -154,7 +155,55 @@ async def test_an_idle_worker_that_is_killed_from_outside_is_replaced(run: Run) 
 
 async def test_a_worker_is_confined(run: Run) -> None:
     report = await run("limits")
-    assert report.warnings == ("10", str(MEMORY_MB << 20), "0", "64")
+    assert report.warnings == ("10", str(MEMORY_MB << 20), "0", "64", str(4 << 30))
+
+
+async def test_a_reader_that_works_too_long_is_ended(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> None:
+    run = runner(make_sandbox(cpu_seconds=1), tmp_path)
+    with pytest.raises(ParsingError) as refusal:
+        await run("work")
+    assert refusal.value.reason == "parsing error. Reading it took more than 1 seconds of processor time."
+    assert (await run("read")).blocks == 1
+
+
+async def test_each_document_has_its_own_processor_time(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> None:
+    run = runner(make_sandbox(cpu_seconds=1), tmp_path)
+    workers = {(await run("busy")).tokens for _ in range(6)}
+    assert len(workers) == 1
+
+
+async def test_progress_comes_while_a_document_is_read(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    await make_sandbox().run(readers.BEHAVE, "progress", tmp_path, say=lambda *progress: told.append(progress))
+    assert told == [("page", 1, 3), ("page", 2, 3), ("page", 3, 3)]
+
+
+async def test_a_reader_that_talks_all_the_time_is_heard_now_and_then(
+    make_sandbox: Callable[..., Sandbox], tmp_path: Path
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    await make_sandbox().run(readers.BEHAVE, "talk", tmp_path, say=lambda *progress: told.append(progress))
+    assert 1 <= len(told) < 1000
+
+
+async def test_an_answer_of_another_shape_is_no_answer(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> None:
+    with pytest.raises(ParsingError):
+        await make_sandbox().run(readers.LIE, "read", tmp_path)
+
+
+def test_the_work_that_the_server_knows_by_name_is_there() -> None:
+    for work in (EXTRACT, RECOGNISE, ASSEMBLE):
+        module, _, name = work.function.partition(":")
+        hints = get_type_hints(getattr(importlib.import_module(module), name))
+        assert hints["return"] is work.answer
+
+
+def test_the_server_itself_loads_no_parser() -> None:
+    loaded = "import sys, bookwheel.app, bookwheel.cli.main; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"lxml", "PIL", "cv2", "onnxruntime", "rapidocr", "liteparse", "pypdfium2", "python_calamine"} & set(
+        names
+    )
 
 
 async def test_a_worker_has_no_network_where_the_system_allows_to_leave_it(run: Run) -> None:
@@ -179,7 +228,7 @@ async def test_closing_ends_every_process_and_every_wait(make_sandbox: Callable[
 
 
 def test_closing_what_was_never_used_does_nothing() -> None:
-    sandbox = Sandbox(1, MEMORY_MB, 60)
+    sandbox = Sandbox(1, Limits(MEMORY_MB, 60, 60))
     sandbox.close()
     sandbox.close()
 
@@ -188,14 +237,13 @@ SCRIPT = """
 import asyncio, sys, uvloop
 from pathlib import Path
 from support import readers
-from bookwheel.extraction.sandbox import Sandbox
+from bookwheel.extraction.sandbox import Limits, Sandbox
 
 print("main", flush=True)
 
 async def main():
-    sandbox = Sandbox(1, 512, 60, extract=readers.behave)
-    text = Path(sys.argv[1])
-    report = await sandbox.run(text, sys.argv[2], text, text)
+    sandbox = Sandbox(1, Limits(512, 60, 60))
+    report = await sandbox.run(readers.BEHAVE, sys.argv[2], Path(sys.argv[1]))
     print("read", report.blocks, flush=True)
     sandbox.close()
 

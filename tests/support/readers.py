@@ -1,6 +1,6 @@
-"""Readers that behave badly, for the sandbox to run: pickle finds them by name in its workers, so they stand in a module.
+"""Readers that behave badly, for the sandbox to run: its workers find them by name, so they stand in a module.
 
-`filename` says what to do, `text_path` takes what a test wants to know while the reader runs.
+The first argument says what to do, the second is a path that takes what a test wants to know while the reader runs.
 """
 
 import os
@@ -8,11 +8,18 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bookwheel import errors
-from bookwheel.extraction.extract import ExtractionReport
+from bookwheel.extraction.notes import Say
 from bookwheel.extraction.recognise import FileType
+from bookwheel.extraction.report import ExtractionReport, Work
+
+BEHAVE = Work("support.readers:behave", ExtractionReport)
+LIE = Work("support.readers:behave", int)
+"""The same function, said to answer something else."""
 
 
 class Unpicklable(Exception):
@@ -24,30 +31,61 @@ class Unpicklable(Exception):
 
 
 def report(*warnings: object) -> ExtractionReport:
-    return ExtractionReport(FileType.TXT, "utf-8", 1, os.getpid(), 1, tuple(map(str, warnings)))
+    return ExtractionReport(
+        file_type=FileType.TXT, characters=1, tokens=os.getpid(), blocks=1, warnings=tuple(map(str, warnings))
+    )
 
 
-def behave(_source: Path, filename: str, text_path: Path, _blocks_path: Path) -> ExtractionReport:
-    """Do what the name of the file says. `tokens` of the report is the worker's process id."""
-    if filename == "abort":
-        os.abort()
-    if filename == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if filename == "memory":
-        return report(len([bytearray(1 << 24) for _ in range(1 << 20)]))
-    if filename in ("hang", "hang and not end"):
-        text_path.write_text(str(os.getpid()), "utf-8")
-        if filename == "hang and not end":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(3600)
-    if filename == "limits":
-        kinds = (resource.RLIMIT_AS, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE)
-        return report(os.nice(0), *(resource.getrlimit(kind)[1] for kind in kinds))
-    if filename == "network":
-        return report(Path("/proc/self/ns/net").readlink())
-    if filename.startswith("raise "):
-        raise_by_name(filename.removeprefix("raise "))
+def behave(what: str, text_path: Path, say: Say) -> ExtractionReport:
+    """Do `what`. `tokens` of the report is the worker's process id."""
+    if what.startswith("raise "):
+        raise_by_name(what.removeprefix("raise "))
+    if what in ("progress", "talk"):
+        tell(what, say)
+    if what in ("hang", "hang and not end"):
+        hang(text_path, deaf=what == "hang and not end")
+    return DEEDS.get(what, report)()
+
+
+def fill_memory() -> ExtractionReport:
+    return report(len([bytearray(1 << 24) for _ in range(1 << 20)]))
+
+
+def hang(text_path: Path, *, deaf: bool) -> None:
+    text_path.write_text(str(os.getpid()), "utf-8")
+    if deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(3600)
+
+
+def work(seconds: float) -> ExtractionReport:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
     return report()
+
+
+def tell(what: str, say: Say) -> None:
+    """Three pages with time between them, or very many with none."""
+    for number in range(1, 4 if what == "progress" else 100_000):
+        say("page", number, 3)
+        time.sleep(0.25 if what == "progress" else 0)
+
+
+def tell_limits() -> ExtractionReport:
+    kinds = (resource.RLIMIT_AS, resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
+    return report(os.nice(0), *(resource.getrlimit(kind)[1] for kind in kinds))
+
+
+DEEDS: dict[str, Callable[[], Any]] = {
+    "abort": os.abort,
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "memory": fill_memory,
+    "work": lambda: work(3600),
+    "busy": lambda: work(0.4),
+    "limits": tell_limits,
+    "network": lambda: report(Path("/proc/self/ns/net").readlink()),
+}
 
 
 def raise_by_name(name: str) -> None:

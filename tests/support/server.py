@@ -34,6 +34,11 @@ class Server:
     def log_path(self) -> Path:
         return self.folder / "server.log"
 
+    @property
+    def process_id(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def start(self) -> "Server":
         """Start and wait until it listens."""
         config = self.folder / "bookwheel.toml"

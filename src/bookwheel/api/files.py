@@ -13,13 +13,21 @@ from bookwheel.api.json_body import JsonResponse, convert
 from bookwheel.api.operation import Operation, Parameter
 from bookwheel.api.uploads import HEAD_BYTES, Upload, receive_upload
 from bookwheel.errors import FileStillParsing, InvalidRequest, NotFound
-from bookwheel.extraction.recognise import is_readable, recognise
+from bookwheel.extraction.recognise import advice, is_readable, recognise
 from bookwheel.files.files import BATCH_PURPOSE, DOCUMENT_PURPOSES, Files, NewFile
 from bookwheel.ingest.ingest import Ingest, delete_file
 from bookwheel.settings import LimitSettings
 from bookwheel.storage.blobs import Blobs
 from bookwheel.storage.files import ERROR, PROCESSED, UPLOADED, FileRecord
-from bookwheel.wire.files import FileDeleted, FileList, FileListQuery, FileObject, UploadFields
+from bookwheel.wire.files import (
+    FileDeleted,
+    FileList,
+    FileListQuery,
+    FileObject,
+    ParseReport,
+    ReadingProgress,
+    UploadFields,
+)
 
 _ID = Parameter("id", "path", {"type": "string"}, "A file's id.")
 _PURPOSES = ["file-extract", "batch", "user_data", "assistants", "vision"]
@@ -89,7 +97,7 @@ class FileCalls:
             self._ingest.wake(file.file_id)
             if await self._ingest.wait([file.file_id], self._upload_wait_seconds):
                 file = (await self._files.find(account_id, [file.file_id])).get(file.file_id, file)
-        return JsonResponse(file_object(file))
+        return JsonResponse(self._file_object(file))
 
     async def list_files(self, request: Request, account_id: str) -> JsonResponse:
         self._rates.count(account_id, "file list")
@@ -97,13 +105,13 @@ class FileCalls:
         page = await self._files.page(
             account_id, after=query.after, limit=query.limit, descending=query.order == "desc", purpose=query.purpose
         )
-        data = [file_object(file) for file in page.files]
+        data = [self._file_object(file) for file in page.files]
         first, last = (data[0].id, data[-1].id) if data else (None, None)
         return JsonResponse(FileList(data=data, has_more=page.has_more, first_id=first, last_id=last))
 
     async def retrieve(self, request: Request, account_id: str) -> JsonResponse:
         self._rates.count(account_id, "file retrieve")
-        return JsonResponse(file_object(await self._files.get(account_id, request.path_params["id"])))
+        return JsonResponse(self._file_object(await self._files.get(account_id, request.path_params["id"])))
 
     async def delete(self, request: Request, account_id: str) -> JsonResponse:
         self._rates.count(account_id, "file delete")
@@ -124,13 +132,18 @@ class FileCalls:
             raise FileStillParsing
         return _send(self._files.text_path(file), "text/plain; charset=utf-8", f"{file.filename}.txt")
 
+    def _file_object(self, file: FileRecord) -> FileObject:
+        progress = self._ingest.progress(file.file_id) if file.status == UPLOADED else None
+        return file_object(file, progress)
+
 
 class _ContentQuery(msgspec.Struct):
     original: bool = False
 
 
-def file_object(file: FileRecord) -> FileObject:
-    """A file as the wire has it. Purpose and status were checked before they became a row."""
+def file_object(file: FileRecord, progress: ReadingProgress | None) -> FileObject:
+    """A file as the wire has it, and how far its reading is. Purpose and status were checked before they became a row."""
+    report = msgspec.json.decode(file.report, type=ParseReport) if file.report else msgspec.UNSET
     return FileObject(
         id=file.file_id,
         bytes=file.size_bytes,
@@ -138,9 +151,15 @@ def file_object(file: FileRecord) -> FileObject:
         filename=file.filename,
         purpose=file.purpose,  # type: ignore[arg-type]
         status=file.status,  # type: ignore[arg-type]
-        status_details=file.status_details,
+        status_details=_in_words(progress) if progress else file.status_details,
         expires_at=msgspec.UNSET if file.expires_at is None else file.expires_at,
+        bookwheel=ParseReport(progress=progress) if progress else report,
     )
+
+
+def _in_words(progress: ReadingProgress) -> str:
+    of_all = f" of {progress.total}" if progress.total else ""
+    return f"reading {progress.unit} {progress.number}{of_all}"
 
 
 def _new_file(upload: Upload) -> NewFile:
@@ -155,7 +174,8 @@ def _new_file(upload: Upload) -> NewFile:
         whole = len(upload.head) < HEAD_BYTES
         file_type = recognise(upload.head, upload.filename)
         if not is_readable(file_type) and (upload.head or not whole):
-            raise InvalidRequest("Input file format is not supported.", param=f"Recognised: {file_type}.")
+            param = f"Recognised: {file_type}. {advice(file_type)}".rstrip()
+            raise InvalidRequest("Input file format is not supported.", param=param)
     seconds = fields.expires_after.seconds if fields.expires_after else None
     return NewFile(upload.filename, fields.purpose, seconds)
 

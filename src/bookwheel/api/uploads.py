@@ -11,6 +11,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from starlette.requests import Request
 
 from bookwheel.errors import InvalidRequest
+from bookwheel.extraction.recognise import IMAGES, recognise
 from bookwheel.files.files import BATCH_PURPOSE
 from bookwheel.settings import MB, LimitSettings
 from bookwheel.storage.blobs import Blobs, IncomingBlob
@@ -59,6 +60,7 @@ class _Receiver:
         self._segment: MultipartSegment | None = None
         self._field = bytearray()
         self._unwritten = bytearray()
+        self._is_image = False
 
     async def receive(self, request: Request) -> None:
         stream = request.stream()
@@ -112,6 +114,7 @@ class _Receiver:
         assert self.upload.blob is not None  # noqa: S101 - made when its segment began
         if len(self.upload.head) < HEAD_BYTES:
             self.upload.head += bytes(self._unwritten[: HEAD_BYTES - len(self.upload.head)])
+            self._is_image = recognise(self.upload.head, self.upload.filename) in IMAGES
         await self.upload.blob.write(bytes(self._unwritten))
         self._unwritten.clear()
 
@@ -125,7 +128,9 @@ class _Receiver:
         purpose = self.upload.fields.get("purpose")
         if purpose is None:
             return max(self._limits.document_mb, self._limits.batch_mb) * MB
-        return (self._limits.batch_mb if purpose == BATCH_PURPOSE else self._limits.document_mb) * MB
+        if purpose == BATCH_PURPOSE:
+            return self._limits.batch_mb * MB
+        return (self._limits.image_mb if self._is_image else self._limits.document_mb) * MB
 
     def _is_file(self) -> bool:
         return self._name() == "file"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bookwheel.cli.client import Client, ServerRefused, with_client
-from bookwheel.cli.console import bytes_progress, err, out, working
+from bookwheel.cli.console import bytes_progress, err, out, reading, working
 from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_settings
 from bookwheel.errors import BookwheelError
 
@@ -64,8 +64,8 @@ async def _file_id(client: Client, source: str, uploaded: list[str]) -> str:
         task = progress.add_task(f"Uploading {path.name}", total=path.stat().st_size)  # noqa: ASYNC240 - nothing else waits
         file = await client.upload(path, lambda sent: progress.advance(task, sent))
     uploaded.append(str(file["id"]))
-    with working(f"Reading {path.name}"):
-        await client.wait_until_read(file)
+    with reading(path.name) as progress:
+        await client.wait_until_read(file, progress)
     return str(file["id"])
 
 

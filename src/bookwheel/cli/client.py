@@ -81,9 +81,12 @@ class Client:
             file: dict[str, Any] = await response.json()
             return file
 
-    async def wait_until_read(self, file: dict[str, Any]) -> dict[str, Any]:
-        """Wait until a file is read. Raises ServerRefused where it cannot be."""
+    async def wait_until_read(
+        self, file: dict[str, Any], progress: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """Wait until a file is read; `progress` gets each `bookwheel.progress`. Raises ServerRefused where it cannot be."""
         while file["status"] == "uploaded":
+            progress(file.get("bookwheel", {}).get("progress") or {})
             await asyncio.sleep(POLL_SECONDS)
             file = await self.call("GET", f"/files/{file['id']}")
         if file["status"] == "error":

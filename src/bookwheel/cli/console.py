@@ -1,7 +1,8 @@
 """What people see: standard output for answers, standard error for progress and complaints."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -29,6 +30,22 @@ def show_columns(*rows: tuple[str, ...]) -> None:
     for row in rows:
         cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
         out.print("  ".join(cells).rstrip(), markup=False)
+
+
+@contextmanager
+def reading(filename: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar over the pages of a file that is being read; what it yields takes each `bookwheel.progress` of the file."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[where]}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task(f"Reading {filename}", total=None, where="")
+
+        def show(now: dict[str, Any]) -> None:
+            if now:
+                total = now.get("total")
+                where = f"{now['unit']} {now['number']}" + (f" of {total}" if total else "")
+                progress.update(task, completed=now["number"] - 1, total=total, where=where)
+
+        yield show
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_s
 from bookwheel.engines.engine import Engine
 from bookwheel.engines.roster import choose_built_in, make_roster
 from bookwheel.errors import BookwheelError, SettingsError
-from bookwheel.extraction.sandbox import Sandbox
+from bookwheel.extraction.report import EXTRACT
+from bookwheel.extraction.sandbox import Limits, Sandbox
 from bookwheel.settings import Settings
 from bookwheel.storage.database import Database
 from bookwheel.tokens import count_tokens
@@ -101,12 +102,13 @@ def _run(what: str, check: Callable[[], Awaitable[Finding]]) -> Finding:
 
 async def _check_sandbox(settings: Settings) -> Finding:
     """Read a small document for real."""
-    sandbox = Sandbox(1, settings.ingest.memory_mb, settings.ingest.timeout_seconds)
+    ingest = settings.ingest
+    sandbox = Sandbox(1, Limits(ingest.memory_mb, ingest.cpu_seconds, ingest.timeout_seconds))
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "sample.txt"
         source.write_text(SAMPLE, "utf-8")
         try:
-            report = await sandbox.run(source, source.name, Path(folder) / "text", Path(folder) / "blocks")
+            report = await sandbox.run(EXTRACT, source, source.name, Path(folder))
         finally:
             sandbox.close()
     return Finding("sandbox", True, f"read a document of {report.tokens} tokens in a process of its own")

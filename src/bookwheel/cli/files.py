@@ -1,4 +1,4 @@
-"""`bookwheel files ls|put|get|rm`."""
+"""`bookwheel files ls|put|show|get|rm`."""
 
 import sys
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bookwheel.cli.client import Client, with_client
-from bookwheel.cli.console import bytes_progress, err, out, show_columns, working
+from bookwheel.cli.console import bytes_progress, err, out, reading, show_columns
 from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_settings
 from bookwheel.errors import BookwheelError
 
@@ -37,6 +37,17 @@ def put_files(
 ) -> None:
     """Upload files and wait until they are read; print their ids."""
     with_client(read_settings(config, data_dir, assignments), lambda client: _put(client, paths))
+
+
+@app.command("show")
+def show_file(
+    file_id: Annotated[str, typer.Argument(metavar="ID")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    assignments: SetOption = None,
+) -> None:
+    """Show what was found in a file, then its text with its page marks."""
+    with_client(read_settings(config, data_dir, assignments), lambda client: _show(client, file_id))
 
 
 @app.command("get")
@@ -83,14 +94,29 @@ async def _put(client: Client, paths: list[Path]) -> None:
     failures = 0
     for file in uploaded:
         try:
-            with working(f"Reading {file['filename']}"):
-                await client.wait_until_read(file)
+            with reading(file["filename"]) as progress:
+                await client.wait_until_read(file, progress)
         except BookwheelError as error:
             failures += 1
             err.print(str(error), markup=False)
         out.print(f"{file['id']}  {file['filename']}", markup=False)
     if failures:
         raise BookwheelError(f"{failures} of {len(uploaded)} files could not be read.")
+
+
+async def _show(client: Client, file_id: str) -> None:
+    file = await client.call("GET", f"/files/{file_id}")
+    found = file.get("bookwheel", {})
+    warnings = [f"warning: {warning}" for warning in found.pop("warnings", [])]
+    found.pop("progress", None)
+    lines = [("name", file["filename"]), ("status", file["status"]), ("bytes", f"{file['bytes']:,}")]
+    if file["status_details"] and not warnings:
+        lines.append(("details", file["status_details"]))
+    lines += [(name.replace("_", " "), f"{v:,}" if isinstance(v, int) else str(v)) for name, v in found.items()]
+    show_columns(*lines)
+    out.print("\n".join([*warnings, ""]), markup=False)
+    if file["status"] == "processed":
+        await _get(client, file_id, None, original=False)
 
 
 async def _get(client: Client, file_id: str, output: Path | None, *, original: bool) -> None:

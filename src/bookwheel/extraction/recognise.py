@@ -4,12 +4,14 @@ Runs in a sandbox worker and, on the first 64 KB of an upload, in the server pro
 unpacked, and no bytes make it fail. It says that something is not text only where that is sure.
 """
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from bookwheel.extraction.encoding import HEAD_BYTES, MOST_CONTROLS, control_share, is_wide_text, sniff_unicode
 
-__all__ = ["HEAD_BYTES", "FileType", "is_readable", "recognise"]
+__all__ = ["HEAD_BYTES", "IMAGES", "FileType", "advice", "is_readable", "recognise", "zip_type"]
 
 
 class FileType(StrEnum):
@@ -25,8 +27,12 @@ class FileType(StrEnum):
     PPTX = "PPTX"
     EPUB = "EPUB"
     MOBI = "MOBI"
+    HTML = "HTML"
     RTF = "RTF"
     OPEN_DOCUMENT = "OpenDocument"
+    WORD_97 = "Microsoft Word 97-2003 document"
+    EXCEL_97 = "Microsoft Excel 97-2003 workbook"
+    POWERPOINT_97 = "Microsoft PowerPoint 97-2003 presentation"
     OLD_OFFICE = "Microsoft Office 97-2003 document"
     PNG = "PNG image"
     JPEG = "JPEG image"
@@ -52,7 +58,25 @@ class FileType(StrEnum):
     BINARY = "binary data"
 
 
-READABLE = frozenset({FileType.TXT, FileType.MD, FileType.CSV, FileType.JSON})
+READABLE = frozenset(
+    {
+        *(FileType.TXT, FileType.MD, FileType.CSV, FileType.JSON, FileType.HTML),
+        *(FileType.PDF, FileType.DOCX, FileType.XLSX, FileType.PPTX, FileType.EPUB, FileType.MOBI),
+        *(FileType.PNG, FileType.JPEG, FileType.GIF, FileType.BMP, FileType.TIFF, FileType.WEBP),
+        *(FileType.ZIP, FileType.OLD_OFFICE),  # only the whole file shows what they hold
+    }
+)
+IMAGES = frozenset({FileType.PNG, FileType.JPEG, FileType.GIF, FileType.BMP, FileType.TIFF, FileType.WEBP})
+
+_ADVICE = {
+    FileType.WORD_97: "Convert it to DOCX or PDF first.",
+    FileType.EXCEL_97: "Convert it to XLSX or CSV first.",
+    FileType.POWERPOINT_97: "Convert it to PPTX or PDF first.",
+    FileType.OLD_OFFICE: "Convert it to DOCX, XLSX, PPTX or PDF first.",
+    FileType.OPEN_DOCUMENT: "Convert it to DOCX, XLSX, PPTX or PDF first.",
+    FileType.RTF: "Convert it to DOCX or PDF first.",
+    FileType.ZIP: "Unpack it and upload the files in it.",
+}
 
 _TEXT_TYPES = {
     ".md": FileType.MD,
@@ -62,6 +86,11 @@ _TEXT_TYPES = {
     ".json": FileType.JSON,
     ".jsonl": FileType.JSON,
     ".ndjson": FileType.JSON,
+    ".html": FileType.HTML,
+    ".htm": FileType.HTML,
+    ".xhtml": FileType.HTML,
+    ".mht": FileType.HTML,
+    ".mhtml": FileType.HTML,
 }
 
 # (offset, bytes): no text begins so.
@@ -82,6 +111,7 @@ _SURE_SIGNATURES = (
 # Text may begin so: these only name what was found to be no text.
 _LIKELY_SIGNATURES = (
     (60, b"BOOKMOBI", FileType.MOBI),
+    (60, b"TEXtREAd", FileType.MOBI),
     (0, b"\xff\xd8\xff", FileType.JPEG),
     (0, b"GIF8", FileType.GIF),
     (0, b"BM", FileType.BMP),
@@ -109,28 +139,73 @@ _ZIP_CHILDREN = (
     (b"word/", FileType.DOCX),
     (b"xl/", FileType.XLSX),
     (b"ppt/", FileType.PPTX),
+    (b"META-INF/container.xml", FileType.EPUB),
+)
+_ZIP_FOLDERS = {"word": FileType.DOCX, "xl": FileType.XLSX, "ppt": FileType.PPTX}
+_EPUB_CONTAINER = "meta-inf/container.xml"
+# Names as they stand in the directory of an Office 97 container.
+_OLD_OFFICE_CHILDREN = (
+    ("WordDocument", FileType.WORD_97),
+    ("Workbook", FileType.EXCEL_97),
+    ("PowerPoint Document", FileType.POWERPOINT_97),
+)
+_FLAT_OPC = re.compile(rb"<pkg:package\b|<\?mso-application\s+progid=.Word\.Document")
+_HTML = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
 )
 MOST_ZEROS = 0.001
+SNIFFED_BYTES = 4 * 1024
 
 
 def recognise(head: bytes, filename: str) -> FileType:
-    """The type of a file from its first bytes; `HEAD_BYTES` of them are enough. Never fails."""
+    """The type of a file from its first bytes; `HEAD_BYTES` of them are enough. Never fails.
+
+    ZIP and OLD_OFFICE say that only the whole file can tell more.
+    """
     head = head[:HEAD_BYTES]
     sure = _signature(head, _SURE_SIGNATURES)
     if sure is FileType.ZIP:
         return next((child for name, child in _ZIP_CHILDREN if name in head), FileType.ZIP)
+    if sure is FileType.OLD_OFFICE:
+        return next((child for name, child in _OLD_OFFICE_CHILDREN if name.encode("utf-16-le") in head), sure)
     if sure is not None:
         return sure
     if _may_be_text(head):
-        return _TEXT_TYPES.get(PurePosixPath(filename.lower()).suffix, FileType.TXT)
+        return _text_type(head, filename)
     if b"%PDF-" in head[:1024]:
         return FileType.PDF
     return _signature(head, _LIKELY_SIGNATURES) or FileType.BINARY
 
 
+def zip_type(names: Iterable[str]) -> FileType:
+    """The type of a ZIP file by the names in it: what lies at its top, not what is embedded further down."""
+    for name in names:
+        plain = name.replace("\\", "/").lstrip("/").lower()
+        kind = _ZIP_FOLDERS.get(plain.partition("/")[0])
+        if kind is not None or plain == _EPUB_CONTAINER:
+            return kind or FileType.EPUB
+    return FileType.ZIP
+
+
 def is_readable(file_type: FileType) -> bool:
-    """Whether this version reads such files."""
+    """Whether this version reads such files, or must look at the whole file to know."""
     return file_type in READABLE
+
+
+def advice(file_type: FileType) -> str:
+    """What to do with a file that is not read, as a sentence; empty where there is nothing to say."""
+    return _ADVICE.get(file_type, "")
+
+
+def _text_type(head: bytes, filename: str) -> FileType:
+    """The name decides, but markup under the name of a plain text or of no text is known by its beginning."""
+    by_name = _TEXT_TYPES.get(PurePosixPath(filename.lower()).suffix)
+    if by_name is not None:
+        return by_name
+    start = head[:SNIFFED_BYTES].removeprefix(b"\xef\xbb\xbf")
+    if _FLAT_OPC.search(start):
+        return FileType.DOCX
+    return FileType.HTML if _HTML.match(start) and not filename.lower().endswith(".txt") else FileType.TXT
 
 
 def _signature(head: bytes, signatures: tuple[tuple[int, bytes, FileType], ...]) -> FileType | None:

@@ -1,4 +1,4 @@
-"""Runs extraction where a hostile document can do no harm: in a process of its own, with limits, without network.
+"""Runs work on documents where a hostile document can do no harm: in a process of its own, with limits, without network.
 
 Whatever happens to the worker, too much memory or time, a crash, becomes a BadDocument of one file; the server and the
 other files go on. The workers come from a fork server with the vocabulary loaded, so that one starts in milliseconds.
@@ -6,66 +6,72 @@ other files go on. The workers come from a fork server with the vocabulary loade
 
 import asyncio
 import multiprocessing
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bookwheel import errors
 from bookwheel.errors import BadDocument, ParsingError
-from bookwheel.extraction.child import Extract, Outcome, serve
-from bookwheel.extraction.extract import ExtractionReport, extract_document
+from bookwheel.extraction.child import Outcome, Progress, serve
+from bookwheel.extraction.notes import Say, say_nothing
+from bookwheel.extraction.report import Answer, Work
 
-FILES_PER_WORKER = 50
-LARGEST_ANSWER_BYTES = 1024 * 1024
+JOBS_PER_WORKER = 50
+LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 PRELOAD = "bookwheel.extraction.preload"
 
-Job = tuple[Path, str, Path, Path]
-"""The arguments of `extract_document`."""
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one worker may take: address space (an idle worker's 250 MB included), and what one job may take."""
+
+    memory_mb: int
+    cpu_seconds: int
+    timeout_seconds: float
 
 
 class Sandbox:
-    """Worker processes that read one document at a time. Use it from one event loop.
+    """Worker processes that do one job at a time. Use it from one event loop.
 
-    `memory_mb` is address space, the 110 MB of an idle worker included. Workers start with the first document; each is
-    replaced after FILES_PER_WORKER documents or when it dies. `extract` is what they run: a function that pickle finds
-    by its name.
+    Workers start with the first job; each is replaced after JOBS_PER_WORKER jobs or when it dies. Jobs are served in the
+    order in which they come.
     """
 
-    def __init__(
-        self, workers: int, memory_mb: int, timeout_seconds: float, *, extract: Extract = extract_document
-    ) -> None:
-        self._memory_mb = memory_mb
-        self._timeout_seconds = timeout_seconds
-        self._extract = extract
+    def __init__(self, workers: int, limits: Limits) -> None:
+        self._limits = limits
         self._turns = asyncio.Semaphore(workers)
         self._threads = ThreadPoolExecutor(2 * workers, thread_name_prefix="sandbox")
         self._idle: list[_Worker] = []
         self._busy: dict[_Worker, asyncio.Task[Any] | None] = {}
         self._closed = False
 
-    async def run(self, source: Path, filename: str, text_path: Path, blocks_path: Path) -> ExtractionReport:
-        """`extract_document` in a worker. Raises BadDocument for whatever went wrong with the document.
+    async def run(self, work: Work[Answer], *arguments: Any, say: Say = say_nothing) -> Answer:
+        """Do a piece of work in a worker. Raises BadDocument for whatever went wrong with the document.
 
-        Cancelling ends the worker that reads it; what stands in `text_path` and `blocks_path` then is the caller's to
+        `say` is called from another thread. Cancelling ends the worker; what it has written then is the caller's to
         remove.
         """
         async with self._turns:
             worker = await self._take_worker()
-            outcome = await self._exchange(worker, (source, filename, text_path, blocks_path))
-        if outcome.report is None:
+            outcome = await self._exchange(worker, (work.function, arguments), say)
+        if outcome.error:
             raise _as_bad_document(outcome)
-        return outcome.report
+        try:
+            return msgspec.msgpack.decode(outcome.answer, type=work.answer)
+        except msgspec.MsgspecError:
+            raise ParsingError("The reader died on it.") from None
 
     def close(self) -> None:
         """End every worker and, if nothing else in this process uses them, multiprocessing's helper processes.
@@ -94,19 +100,19 @@ class Sandbox:
             raise RuntimeError("The sandbox is closed.")
         # One that starts for somebody who was cancelled meanwhile is dropped, its pipe with it: that ends the process.
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _Worker, self._memory_mb, self._extract)
+        return await loop.run_in_executor(self._threads, _Worker, self._limits)
 
-    async def _exchange(self, worker: "_Worker", job: Job) -> Outcome:
+    async def _exchange(self, worker: "_Worker", job: tuple[str, tuple[Any, ...]], say: Say) -> Outcome:
         """Have a worker do a job. A worker that did not answer as it should is ended."""
         self._busy[worker] = asyncio.current_task()
-        answer = self._threads.submit(worker.do, job)
+        answer = self._threads.submit(worker.do, job, say)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._limits.timeout_seconds):
                 outcome = await asyncio.wrap_future(answer)
         except TimeoutError:
-            raise ParsingError(f"Reading it took longer than {self._timeout_seconds:g} seconds.") from None
+            raise ParsingError(f"Reading it took longer than {self._limits.timeout_seconds:g} seconds.") from None
         except (EOFError, OSError, msgspec.MsgspecError):
-            raise ParsingError("The reader died on it.") from None
+            raise ParsingError(self._why_dead(worker)) from None
         else:
             self._put_back(worker)
             return outcome
@@ -115,42 +121,54 @@ class Sandbox:
             if worker not in self._idle:
                 _end_after(worker, answer)
 
+    def _why_dead(self, worker: "_Worker") -> str:
+        if worker.end() == -signal.SIGXCPU:
+            return f"Reading it took more than {self._limits.cpu_seconds} seconds of processor time."
+        return "The reader died on it."
+
     def _put_back(self, worker: "_Worker") -> None:
-        if worker.jobs_done < FILES_PER_WORKER and not self._closed:
+        if worker.jobs_done < JOBS_PER_WORKER and not self._closed:
             self._idle.append(worker)
 
 
 class _Worker:
     """A process and the pipe to it. Starting and `do` block: for a thread."""
 
-    def __init__(self, memory_mb: int, extract: Extract) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.jobs_done = 0
         context = _WorkerContext()
         context.set_forkserver_preload([PRELOAD])
         ours, theirs = context.Pipe()
         self._pipe: Connection = ours
-        self._process = context.Process(target=serve, args=(theirs, memory_mb, extract), daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, limits.memory_mb, limits.cpu_seconds), daemon=True)
         self._process.start()
         theirs.close()
 
-    def do(self, job: Job) -> Outcome:
-        """Send a job and wait for the answer. Raises EOFError or OSError when the process dies."""
+    def do(self, job: tuple[str, tuple[Any, ...]], say: Say) -> Outcome:
+        """Send a job, pass its progress on and wait for the outcome. Raises EOFError or OSError when the process dies."""
         self._pipe.send(job)
-        answer = self._pipe.recv_bytes(LARGEST_ANSWER_BYTES)
-        self.jobs_done += 1
-        return msgspec.msgpack.decode(answer, type=Outcome)
+        while True:
+            message = _decode(self._pipe.recv_bytes(LARGEST_ANSWER_BYTES))
+            if isinstance(message, Outcome):
+                self.jobs_done += 1
+                return message
+            say(message.unit, message.number, message.total)
 
     def is_alive(self) -> bool:
         return self._process.is_alive()
 
-    def end(self) -> None:
-        """Kill the process. The pipe then ends for whoever waits on it."""
+    def end(self) -> int:
+        """Kill the process, if it still lives, and return its exit code. The pipe then ends for whoever waits on it."""
         self._process.kill()
         self._process.join()
+        return self._process.exitcode or 0
 
     def close(self) -> None:
         """Close the pipe. Only when no thread waits on it."""
         self._pipe.close()
+
+
+_decode = msgspec.msgpack.Decoder(Progress | Outcome).decode
 
 
 def _end_after(worker: _Worker, answer: "Future[Outcome]") -> None:

@@ -2,6 +2,7 @@
 
     data_dir/incoming/RANDOM          uploads and extractions under way: nobody's yet, swept at the next start
     data_dir/files/ab/FILE_ID/NAME    what a file owns: `original`, `text`, `blocks`; removed with the file
+    data_dir/files/ab/FILE_ID/reading/  what its reading has made so far, so that a restart can go on from there
 
 A blob is written under `incoming`, synced, and moved to its place, so a blob in its place is whole. Keys are immutable.
 """
@@ -69,6 +70,25 @@ class Blobs:
         """Where a blob of a file is, or would be."""
         return self._folder(file_id) / name
 
+    def reading_folder(self, file_id: str) -> Path:
+        """Where the reading of a file keeps what it has made so far. It need not exist."""
+        return self._folder(file_id) / "reading"
+
+    async def new_reading_folder(self, file_id: str) -> Path:
+        """The same folder, empty."""
+        folder = self.reading_folder(file_id)
+        await self.end_reading(file_id)
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        return folder
+
+    async def end_reading(self, file_id: str) -> None:
+        """Remove what a reading has made and nobody kept."""
+        await asyncio.to_thread(shutil.rmtree, self.reading_folder(file_id), ignore_errors=True)
+
+    async def write(self, path: Path, data: bytes) -> None:
+        """Write a file so that it is there whole or not at all, whatever happens."""
+        await asyncio.to_thread(_write_durably, path, data)
+
     async def keep(self, incoming: Path, file_id: str, name: str) -> None:
         """Move written bytes to their place, durably."""
         await asyncio.to_thread(self._keep, incoming, file_id, name)
@@ -105,6 +125,16 @@ class Blobs:
         incoming.replace(folder / name)
         for changed in (folder, folder.parent, self._files):
             _sync_folder(changed)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    incoming = path.with_name(f"{path.name}.incoming")
+    with incoming.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    incoming.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

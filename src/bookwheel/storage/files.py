@@ -19,7 +19,7 @@ ERROR = "error"
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """One row of `files`. Times are Unix seconds."""
+    """One row of `files`. Times are Unix seconds; `report` is the JSON of a `wire.files.ParseReport`."""
 
     sequence: int
     file_id: str
@@ -36,6 +36,7 @@ class FileRecord:
     file_type: str | None
     characters: int | None
     tokens: int | None
+    report: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +151,20 @@ def finish_file(
     file_type: str | None = None,
     characters: int | None = None,
     tokens: int | None = None,
+    report: str | None = None,
 ) -> bool:
     """Set the outcome of an ingest; False when the file was deleted meanwhile."""
     statement = (
         update(files)
         .where(files.c.file_id == file_id)
-        .values(status=status, status_details=details, file_type=file_type, characters=characters, tokens=tokens)
+        .values(
+            status=status,
+            status_details=details,
+            file_type=file_type,
+            characters=characters,
+            tokens=tokens,
+            report=report,
+        )
     )
     return connection.execute(statement).rowcount == 1
 

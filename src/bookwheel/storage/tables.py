@@ -40,6 +40,7 @@ files = Table(
     Column("file_type", String(16)),
     Column("characters", BigInteger),
     Column("tokens", BigInteger),
+    Column("report", Text),
     Index(None, "account_id", "created_at", "sequence"),
     Index(None, "account_id", "purpose", "created_at", "sequence"),
     Index(None, "status"),

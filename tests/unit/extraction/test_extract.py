@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 
 from bookwheel.document import read_blocks
 from bookwheel.errors import BadDocument, ContentBlank, FormatNotSupported, ParsingError, SizeExceeded
-from bookwheel.extraction import extract as module
-from bookwheel.extraction.extract import ExtractionReport, extract_document
+from bookwheel.extraction import counting
+from bookwheel.extraction.extract import extract_document
+from bookwheel.extraction.notes import say_nothing
 from bookwheel.extraction.recognise import FileType
+from bookwheel.extraction.report import ExtractionReport
 from bookwheel.tokens import count_tokens
 
 DOCUMENTS = Path(__file__).parents[2] / "documents"
 
 
 def extract(folder: Path, source: Path, filename: str | None = None) -> tuple[ExtractionReport, str]:
-    report = extract_document(source, filename or source.name, folder / "text", folder / "blocks")
+    report = extract_document(source, filename or source.name, folder, say_nothing)
     return report, (folder / "text").read_bytes().decode()
 
 
@@ -54,10 +56,19 @@ def test_the_name_that_the_user_gave_decides_and_not_the_path(tmp_path: Path) ->
     assert text == (DOCUMENTS / "catalogue.json").read_text("utf-8")
 
 
-def test_what_is_no_text_is_refused_by_what_it_is(tmp_path: Path) -> None:
+def test_a_picture_is_told_by_its_bytes_and_leaves_a_gap(tmp_path: Path) -> None:
+    source = DOCUMENTS / "bookwheel.png"
+    report = extract_document(source, "picture.txt", tmp_path, say_nothing)
+    assert (report.file_type, report.pages, len(report.gaps)) == (FileType.PNG, 1, 1)
+    assert report.gaps[0].picture.is_page
+    assert not (tmp_path / "text").exists()
+
+
+def test_what_is_not_read_is_refused_by_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(rb"{\rtf1 words}")
     with pytest.raises(FormatNotSupported) as refusal:
-        extract(tmp_path, DOCUMENTS / "picture-named.txt")
-    assert refusal.value.reason == "format is not supported. Recognised: PNG image."
+        extract(tmp_path, tmp_path / "source", "a.txt")
+    assert refusal.value.reason == "format is not supported. Recognised: RTF. Convert it to DOCX or PDF first."
 
 
 @pytest.mark.parametrize("content", [b"", b" \r\n\t\n", b"\xef\xbb\xbf", b"\xff\xfe"])
@@ -96,7 +107,7 @@ def test_tokens_of_a_long_text_are_counted_as_of_one_piece(tmp_path: Path) -> No
 
 
 def test_a_text_that_grows_beyond_all_measure_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_CHARACTERS", 50_000)
+    monkeypatch.setattr(counting, "MOST_CHARACTERS", 50_000)
     (tmp_path / "source").write_bytes(b"[" + b"[],[{}]," * 10_000 + b"0]")
     with pytest.raises(SizeExceeded):
         extract(tmp_path, tmp_path / "source", "a.json")

@@ -10,16 +10,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bookwheel.extraction.encoding import HEAD_BYTES
-from bookwheel.extraction.extract import READERS
-from bookwheel.extraction.recognise import FileType, is_readable, recognise
+from bookwheel.extraction.extract import READERS, TEXT_READERS
+from bookwheel.extraction.recognise import IMAGES, FileType, advice, is_readable, recognise, zip_type
 
 DOCUMENTS = Path(__file__).parents[2] / "documents"
 CHINESE = "书轮是一种可以转动的读书台，读者坐着不动，就能同时打开许多本书。\n" * 40
 
+OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
 BINARIES = {
     "PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj", FileType.PDF),
     "PDF behind junk": (b"\x00\x01junk\n%PDF-1.4\n", FileType.PDF),
-    "OLE2": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), FileType.OLD_OFFICE),
+    "OLE2": (OLE2 + bytes(500), FileType.OLD_OFFICE),
     "PNG": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", FileType.PNG),
     "JPEG": (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01" + bytes(20), FileType.JPEG),
     "GIF": (b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00,", FileType.GIF),
@@ -27,6 +29,10 @@ BINARIES = {
     "TIFF, Intel": (b"II*\x00\x08\x00\x00\x00\x0e\x00\xfe\x00", FileType.TIFF),
     "TIFF, Motorola": (b"MM\x00*\x00\x00\x00\x08\x00\x0e", FileType.TIFF),
     "WEBP": (b"RIFF\x24\x00\x00\x00WEBPVP8 \x18\x00\x00\x00", FileType.WEBP),
+    "Word 97": (OLE2 + bytes(500) + "WordDocument".encode("utf-16-le"), FileType.WORD_97),
+    "Excel 97": (OLE2 + bytes(500) + "Workbook".encode("utf-16-le"), FileType.EXCEL_97),
+    "PowerPoint 97": (OLE2 + bytes(500) + "PowerPoint Document".encode("utf-16-le"), FileType.POWERPOINT_97),
+    "PalmDOC": (b"Some_text".ljust(60, b"\0") + b"TEXtREAd" + bytes(20), FileType.MOBI),
     "MOBI": (b"Some_book".ljust(60, b"\0") + b"BOOKMOBI" + bytes(20), FileType.MOBI),
     "gzip": (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", FileType.GZIP),
     "7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", FileType.SEVEN_ZIP),
@@ -52,7 +58,6 @@ BINARIES = {
 def test_binary_content_is_told_under_any_name(name: str) -> None:
     head, expected = BINARIES[name]
     assert {recognise(head, filename) for filename in ("a.txt", "a.md", "a.json", "a", "a.pdf")} == {expected}
-    assert not is_readable(expected)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,7 @@ def test_what_is_packed_in_a_zip_file_is_told_by_its_entries(entries: list[str],
         *(("notes.txt", FileType.TXT), ("notes.md", FileType.MD), ("NOTES.MARKDOWN", FileType.MD)),
         *(("t.csv", FileType.CSV), ("t.TSV", FileType.CSV)),
         *(("d.json", FileType.JSON), ("d.jsonl", FileType.JSON), ("d.ndjson", FileType.JSON)),
-        *((name, FileType.TXT) for name in ("README", "server.log", "main.py", "page.html", "csv", "", ".", "a.docx")),
+        *((name, FileType.TXT) for name in ("README", "server.log", "main.py", "csv", "", ".", "a.docx")),
         ("folder\\\x00/../名字.md", FileType.MD),
     ],
 )
@@ -125,7 +130,46 @@ def test_only_the_head_is_looked_at() -> None:
 
 
 def test_every_readable_type_has_its_reader() -> None:
-    assert {kind for kind in FileType if is_readable(kind)} == set(READERS)
+    to_be_looked_into = {FileType.ZIP, FileType.OLD_OFFICE}
+    assert {kind for kind in FileType if is_readable(kind)} == {*READERS, *TEXT_READERS} | to_be_looked_into
+    assert not set(READERS) & set(TEXT_READERS)
+    assert set(READERS) >= IMAGES
+
+
+@pytest.mark.parametrize("kind", [FileType.WORD_97, FileType.EXCEL_97, FileType.POWERPOINT_97, FileType.RTF])
+def test_who_has_an_old_format_is_told_what_to_convert_it_to(kind: FileType) -> None:
+    assert not is_readable(kind)
+    assert advice(kind).startswith("Convert it to ")
+
+
+@pytest.mark.parametrize(
+    ("text", "filename", "expected"),
+    [
+        ("<!DOCTYPE html>\n<html><body>Words</body></html>", "page", FileType.HTML),
+        ("\ufeff<!-- saved -->\n<HTML lang='en'>", "page.php", FileType.HTML),
+        ('<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">', "page.xml", FileType.HTML),
+        ("<!DOCTYPE html>\n<html>", "how-to-write-html.txt", FileType.TXT),
+        ("Write <html> first.", "page", FileType.TXT),
+        ('<?xml version="1.0"?>\n<?mso-application progid="Word.Document"?>\n<pkg:package>', "a.xml", FileType.DOCX),
+        ('<?xml version="1.0"?>\n<pkg:package xmlns:pkg="p">', "a.docx", FileType.DOCX),
+    ],
+)
+def test_markup_is_known_by_its_beginning(text: str, filename: str, expected: FileType) -> None:
+    assert recognise(text.encode(), filename) is expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["ppt/embeddings/book/xl/workbook.xml", "[Content_Types].xml"], FileType.PPTX),
+        (["docProps/app.xml", "WORD\\document.xml"], FileType.DOCX),
+        (["META-INF/MANIFEST.MF", "Main.class"], FileType.ZIP),
+        (["OEBPS/a.xhtml", "meta-inf/container.xml"], FileType.EPUB),
+        ([], FileType.ZIP),
+    ],
+)
+def test_names_at_the_top_of_an_archive_tell_what_it_is(names: list[str], expected: FileType) -> None:
+    assert zip_type(names) is expected
 
 
 @given(st.binary(max_size=400), st.text(max_size=20))

@@ -26,6 +26,7 @@ FILE = FileRecord(
     file_type="json",
     characters=1,
     tokens=1,
+    report=None,
 )
 
 
