@@ -2,9 +2,17 @@
 
 import sys
 
-from bench import models, overhead, uploads
+from bench import extraction, ingest, models, ocr, overhead, tables, uploads
 
-ALL = {"overhead": overhead.main, "uploads": uploads.main, "models": models.main}
+ALL = {
+    "overhead": overhead.main,
+    "uploads": uploads.main,
+    "ingest": ingest.main,
+    "ocr": ocr.main,
+    "extraction": extraction.main,
+    "tables": tables.main,
+    "models": models.main,
+}
 BY_DEFAULT = ("overhead", "uploads")
 
 
@@ -20,7 +28,7 @@ def main(arguments: list[str]) -> int:
         print(f"python -m bench [{'|'.join(ALL)}] [--quick] [--help]. Without a name: {', '.join(BY_DEFAULT)}.")
         return 0
     status = max([ALL[name](arguments) for name in BY_DEFAULT])
-    print("There is also `python -m bench models`, which needs weights, questions and an hour.")
+    print(f"There are also {', '.join(name for name in ALL if name not in BY_DEFAULT)}: see bench/README.md.")
     return status
 
 

@@ -1,8 +1,10 @@
 """The arithmetic of measuring, and a process's CPU time and memory. Nothing here knows what is measured."""
 
+import contextlib
 import math
 import statistics
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -10,6 +12,7 @@ from typing import Self
 import psutil
 
 RSS_PERIOD_SECONDS = 0.02
+WORKERS_PERIOD_SECONDS = 0.1
 MB = 1024 * 1024
 
 
@@ -73,3 +76,21 @@ class MemoryWatch:
 
     def _look(self) -> None:
         self.peak_mb = max(self.peak_mb, self._process.memory_info().rss / MB)
+
+
+class WorkersWatch(MemoryWatch):
+    """The same, and the most memory that any one of the process's children was seen to hold."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        self.worker_peak_mb = 0.0
+        self._next_look = 0.0
+
+    def _look(self) -> None:
+        super()._look()
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + WORKERS_PERIOD_SECONDS
+        for child in self._process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.worker_peak_mb = max(self.worker_peak_mb, child.memory_info().rss / MB)
