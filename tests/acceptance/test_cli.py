@@ -22,6 +22,7 @@ HERONS = (
     "Notes on the marsh.\n\nThe heron stands in the reeds all morning. The tide turns at seven.\n\n"
     "Otters come at night. They leave before the sun is up.\n"
 )
+DOCUMENTS = Path(__file__).parents[1] / "documents"
 BOOKWHEEL = (
     "书轮是文艺复兴时期的一种阅读桌。读者转动木轮，就可以同时打开许多本书。\n\n"
     "书轮由意大利工程师拉梅利设计。\n\n后来的图书馆里很少见到它，因为它太大，也太贵了。\n"
@@ -126,6 +127,25 @@ class TestFiles:
         file_id = running.run("files", "put", "书轮.txt").stdout.split()[0]
         assert running.run("files", "get", file_id, "--original", "--output", "copy").returncode == 0
         assert (running.folder / "copy").read_bytes() == (running.folder / "书轮.txt").read_bytes()
+
+    def test_are_shown_with_what_was_found_in_them_and_their_pages(self, running: Desk) -> None:
+        document = DOCUMENTS / "mixed.pdf"
+        put = running.run("files", "put", str(document))
+        assert put.returncode == 0, put.stderr
+        file_id = put.stdout.split()[0]
+        shown = running.run("files", "show", file_id).stdout
+        found, _, text = shown.partition("\n\n")
+        rows = dict(line.split(maxsplit=1) for line in found.replace(" pages", "-pages").splitlines())
+        assert (rows["name"], rows["status"], rows["type"]) == ("mixed.pdf", "processed", "PDF")
+        assert (rows["pages"], rows["ocr-pages"], rows["blank-pages"]) == ("3", "1", "1")
+        assert text == running.run("files", "get", file_id).stdout
+        assert text.startswith("[page 1]")
+
+    def test_that_cannot_be_read_are_shown_with_the_reason(self, running: Desk) -> None:
+        put = running.run("files", "put", str(DOCUMENTS / "password.pdf"))
+        shown = running.run("files", "show", put.stdout.split()[0])
+        assert shown.returncode == 0
+        assert "protected with a password" in shown.stdout
 
     def test_that_cannot_be_read_are_named(self, running: Desk) -> None:
         put = running.run("files", "put", "blank.txt", "herons.txt")

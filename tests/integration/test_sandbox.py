@@ -146,6 +146,16 @@ async def test_workers_are_replaced_after_some_documents(
     assert workers[0] == workers[1] != workers[2]
 
 
+async def test_a_worker_that_has_nothing_to_do_is_ended_after_a_while(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.3)
+    first = (await run("read")).tokens
+    assert (await run("read")).tokens == first
+    assert await is_gone(first)
+    assert (await run("read")).tokens != first
+
+
 async def test_an_idle_worker_that_is_killed_from_outside_is_replaced(run: Run) -> None:
     worker = (await run("read")).tokens
     os.kill(worker, signal.SIGKILL)

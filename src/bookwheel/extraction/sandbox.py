@@ -29,6 +29,8 @@ from bookwheel.extraction.notes import Say, say_nothing
 from bookwheel.extraction.report import Answer, Work
 
 JOBS_PER_WORKER = 50
+IDLE_SECONDS = 300.0
+"""A worker that had nothing to do for so long is ended, and gives its memory back: the models of OCR take much."""
 LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 PRELOAD = "bookwheel.extraction.preload"
 
@@ -45,8 +47,8 @@ class Limits:
 class Sandbox:
     """Worker processes that do one job at a time. Use it from one event loop.
 
-    Workers start with the first job; each is replaced after JOBS_PER_WORKER jobs or when it dies. Jobs are served in the
-    order in which they come.
+    Workers start with the first job; each is replaced after JOBS_PER_WORKER jobs or when it dies, and ended when it has had
+    nothing to do for a while. Jobs are served in the order in which they come.
     """
 
     def __init__(self, workers: int, limits: Limits) -> None:
@@ -128,7 +130,17 @@ class Sandbox:
 
     def _put_back(self, worker: "_Worker") -> None:
         if worker.jobs_done < JOBS_PER_WORKER and not self._closed:
+            loop = asyncio.get_running_loop()
+            worker.idle_since = loop.time()
             self._idle.append(worker)
+            loop.call_later(IDLE_SECONDS, self._end_idle, loop.time())
+
+    def _end_idle(self, since: float) -> None:
+        """End the workers that have had nothing to do since then."""
+        for worker in [worker for worker in self._idle if worker.idle_since <= since]:
+            self._idle.remove(worker)
+            worker.end()
+            worker.close()
 
 
 class _Worker:
@@ -136,6 +148,7 @@ class _Worker:
 
     def __init__(self, limits: Limits) -> None:
         self.jobs_done = 0
+        self.idle_since = 0.0
         context = _WorkerContext()
         context.set_forkserver_preload([PRELOAD])
         ours, theirs = context.Pipe()
