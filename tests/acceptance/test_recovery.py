@@ -1,5 +1,6 @@
 """An operator's server dies, at the worst moment, and is started again: what was acknowledged is there, nothing else is."""
 
+import io
 import socket
 import sqlite3
 import subprocess
@@ -15,10 +16,12 @@ import psutil
 import pytest
 from openai import BadRequestError, OpenAI
 from openai.types import FileObject
+from PIL import Image
 
 from bookwheel.storage.blobs import ORIGINAL, Blobs
 from support.server import Server
 
+DOCUMENTS = Path(__file__).parents[1] / "documents"
 MB = 1024 * 1024
 LARGE = b"The heron stands in the reeds and waits for the tide to turn.\n\n" * (16 * MB // 63)
 """More than a second of reading: enough to be in the middle of it when something happens."""
@@ -50,6 +53,23 @@ class TestKilledWhileReading:
         assert client.files.content(files[0].id).content == LARGE
         assert client.files.content(files[4].id).text == "small 3\n"
         assert _drafts(server) == []
+
+    def test_a_scan_goes_on_with_the_page_it_had_come_to(self, start_server: Callable[..., Server]) -> None:
+        server = start_server({"ingest": ONE_BY_ONE})
+        file = _client(server).files.create(file=("scan.tiff", _scan(pages=4)), purpose="user_data")
+        _until(lambda: len(_recognised(server)) >= 2)
+        children = server.children()
+        server.kill()
+        assert _left_alive(children) == []
+        before = {path.name: path.stat().st_mtime_ns for path in _recognised(server)}
+        server.start()
+        _until(lambda: len(_recognised(server)) > len(before))
+        assert {path.name: path.stat().st_mtime_ns for path in _recognised(server)}.items() >= before.items()
+        client = _client(server)
+        assert _settled(client, file).status == "processed"
+        text = client.files.content(file.id).text
+        assert [f"[page {page}]" in text for page in range(1, 5)] == [True] * 4
+        assert list(server.data_dir.glob("files/*/*/reading")) == []
 
     def test_a_file_that_takes_the_server_down_every_time_is_given_up(
         self, start_server: Callable[..., Server]
@@ -190,6 +210,18 @@ def _half_an_upload(server: Server) -> Iterator[None]:
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"POST /v1/files HTTP/1.1\r\n{head}\r\n{part}".encode() + b"x" * (2 * MB))
         yield
+
+
+def _scan(pages: int) -> bytes:
+    """An image of so many frames, each a page of text."""
+    made = io.BytesIO()
+    with Image.open(DOCUMENTS / "bookwheel.png") as picture:
+        picture.save(made, "TIFF", save_all=True, append_images=[picture] * (pages - 1), compression="group4")
+    return made.getvalue()
+
+
+def _recognised(server: Server) -> list[Path]:
+    return list(server.data_dir.glob("files/*/*/reading/recognised-?"))
 
 
 def _drafts(server: Server) -> list[Path]:

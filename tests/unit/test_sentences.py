@@ -77,6 +77,11 @@ TERMS = [
 ]
 
 
+def test_page_marks_are_no_sentences() -> None:
+    text = "[page 1]\n\nThe wheel turns.\n\n[page 2]\n\n[slide 3]\n\nAs [page 4] says, it stops.\n"
+    assert [text[s.start : s.end] for s in split_sentences(text)] == ["The wheel turns.", "As [page 4] says, it stops."]
+
+
 @pytest.mark.parametrize(("text", "expected"), TERMS)
 def test_a_text_has_its_search_terms(text: str, expected: list[str]) -> None:
     assert search_terms(text) == expected

@@ -10,7 +10,7 @@ from bookwheel.extraction.docx import story as docx_story
 from bookwheel.extraction.formats import docx
 from bookwheel.extraction.notes import Notes
 from bookwheel.extraction.ooxml import package as ooxml
-from support.docx_parts import PNG, STYLES, heading, p, row, run, table, write_docx
+from support.docx_parts import PNG, STYLES, cell, heading, p, row, run, table, write_docx
 
 NUMBERING = """
 <w:abstractNum w:abstractNumId="0">
@@ -150,6 +150,21 @@ def test_a_small_table_inside_a_cell_is_part_of_its_line(read) -> None:
     inner = table(row("a", "b"))
     body = table(row("x", "y")).replace("</w:tbl>", f"<w:tr><w:tc>{inner}</w:tc><w:tc>{p('z')}</w:tc></w:tr></w:tbl>")
     assert "| a, b | z |" in text_of(read(body))
+
+
+def test_a_table_in_a_cell_does_not_break_the_table_around_it(read) -> None:
+    nested = f"<w:tc>{table(row('e', 'f'), row('g', 'h'))}{p()}</w:tc>"
+    rows = row("a", "b", "c"), f"<w:tr>{cell('d')}{nested}{cell('i')}</w:tr>", row("j", "k", "l")
+    assert (
+        text_of(read(table(*rows))) == "| a | b | c |\n| --- | --- | --- |\n| d | e, f; g, h | i |\n| j | k | l |\n\n"
+    )
+
+
+def test_a_large_table_in_a_cell_stands_for_itself(read) -> None:
+    nested = f"<w:tc>{table(*[row('some words', 'and more')] * 40)}{p()}</w:tc>"
+    blocks = read(table(row("a", "b"), f"<w:tr>{cell('d')}{nested}</w:tr>", row("j", "k")))
+    assert [block.kind for block in blocks] == ["table", "paragraph", "table", "table"]
+    assert blocks[2].text.startswith("| some words | and more |\n| --- |")
 
 
 def test_footnotes_stand_before_the_next_heading_and_endnotes_at_the_end(read) -> None:

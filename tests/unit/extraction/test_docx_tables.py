@@ -4,7 +4,7 @@ from lxml import etree
 
 from bookwheel.extraction.docx import tables as docx_tables
 from bookwheel.extraction.docx.tables import MOST_COLUMNS, grid_of, lay_out, row_cells, without_empty_columns
-from support.docx_parts import DECLARED, cell, row, table
+from support.docx_parts import DECLARED, cell, p, row, table
 
 DOWN = '<w:vMerge w:val="restart"/>'
 UP = "<w:vMerge/>"
@@ -82,13 +82,21 @@ def test_rows_that_were_deleted_are_known() -> None:
     assert not docx_tables.is_deleted(etree.fromstring(f"<w:tr {DECLARED}/>"))
 
 
-def test_cells_that_are_too_full_for_a_line_are_known() -> None:
-    def heavy(inside: str) -> bool:
-        return docx_tables.is_heavy(etree.fromstring(f"<w:tc {DECLARED}>{inside}</w:tc>"))
+def test_rows_that_are_too_full_for_a_line_are_known() -> None:
+    def too_full(*insides: str, is_first: bool = False) -> bool:
+        filled = "".join(f"<w:tc>{inside}</w:tc>" for inside in insides)
+        return docx_tables.is_too_full(
+            row_cells(etree.fromstring(f"<w:tr {DECLARED}>{filled}</w:tr>")), is_first=is_first
+        )
 
-    paragraph = f"<w:p><w:r><w:t>{'word ' * 50}</w:t></w:r></w:p>"
-    assert heavy(table(row("a", "b"), row("c", "d")))
-    assert heavy(paragraph * 20)
-    assert not heavy(paragraph)
-    assert not heavy(table(row("a", "b")))
-    assert not heavy(table(row("a"), row("b")))
+    label, paragraph = p("label"), p("word " * 50)
+    small, large = table(row("a", "b"), row("c", "d")), table(*[row("some words", "and more")] * 40)
+    assert too_full(paragraph * 20)
+    assert not too_full(paragraph)
+    assert too_full(small, small), "side by side, in a table that only lays them out"
+    assert too_full(small, p())
+    assert too_full(label, large)
+    assert not too_full(label, small)
+    assert too_full(label, small, is_first=True)
+    assert not too_full(label, table(row("a", "b")))
+    assert not too_full(table(row("a"), row("b")))
