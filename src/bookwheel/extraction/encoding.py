@@ -1,7 +1,7 @@
 """Which encoding a text file is in: what is certain first, what is likely last.
 
-A byte order mark; the zeros and controls that UTF-16 and UTF-32 show without one; the escapes of ISO-2022-JP; UTF-8,
-proved over the whole file; and only then the encodings from before Unicode, judged by language in `legacy`. Every file
+A byte order mark; the zeros and controls that UTF-16 and UTF-32 show without one; the escapes of ISO-2022, HZ and UTF-7;
+UTF-8, proved over the whole file; and only then the encodings from before Unicode, judged by language in `legacy`. Every file
 gets an answer: whether it is text at all is for `recognise` to say.
 """
 
@@ -32,7 +32,12 @@ _MARKS = (
 )
 _WIDE_CODECS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 _NOT_IN_TEXT = bytes({*range(0x20), 0x7F} - set(b"\t\n\v\f\r\x1b"))
-_ISO_2022_JP = re.compile(rb"\x1b\$[@B][\x21-\x7e\r\n]+\x1b\([BJ]")
+_SHIFTS = b"\x0e\x0f"
+_ISO_2022_KR = b"\x1b$)C"
+_ISO_2022_JP = re.compile(rb"\x1b\$[@B][\x21-\x7e\r\n]+\x1b\([BIJ]")
+_HALF_WIDTH = b"\x1b(I"
+_HZ = re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}")
+_UTF_7 = re.compile(rb"\+[A-Za-z0-9+/]{3,}")
 _FAMILIAR = re.compile(
     f"[\t-\r -~\u0370-\u06ff\u0900-\u0eff\u2010-\u2026\u3000-\u3002\uff00-\uff20{HANZI}{HIRAGANA}{KATAKANA}{HANGUL}]"
 )
@@ -50,7 +55,7 @@ def detect_encoding(path: Path) -> str:
             return wide
         broken_at = _first_broken_utf8(file)
         if broken_at is None:
-            return "iso2022_jp_2" if _ISO_2022_JP.search(head) else "utf-8"
+            return _escaped_codec(head) or "utf-8"
         sample = _sample(file, broken_at)
     return "utf-8" if _is_damaged_utf8(sample) else guess_legacy(sample)
 
@@ -69,7 +74,8 @@ def sniff_unicode(head: bytes) -> str | None:
 
 def control_share(head: bytes) -> float:
     """The share of bytes that do not stand in text of one or two bytes a character; 0 for an empty head."""
-    return 1 - len(head.translate(None, _NOT_IN_TEXT)) / len(head) if head else 0.0
+    not_in_text = _NOT_IN_TEXT.translate(None, _SHIFTS) if _ISO_2022_KR in head else _NOT_IN_TEXT
+    return 1 - len(head.translate(None, not_in_text)) / len(head) if head else 0.0
 
 
 def is_wide_text(head: bytes, codec: str) -> bool:
@@ -94,6 +100,36 @@ def _printable(head: bytes, codec: str) -> str | None:
         return None
     strange = sum(not character.isprintable() and not character.isspace() for character in text)
     return text if strange <= len(text) / 100 + 1 else None
+
+
+def _escaped_codec(head: bytes) -> str | None:
+    """The encoding that writes other letters as ASCII behind escapes, or None where the text has none."""
+    if _ISO_2022_KR in head:
+        return "iso2022_kr"
+    if _ISO_2022_JP.search(head):
+        return "iso2022_jp_ext" if _HALF_WIDTH in head else "iso2022_jp_2"
+    for codec, escape in (("hz", _HZ), ("utf-7", _UTF_7)):
+        if head.isascii() and escape.search(head) and _is_familiar(head, codec):
+            return codec
+    return None
+
+
+def _is_familiar(head: bytes, codec: str) -> bool:
+    """Whether ASCII reads without a fault in `codec`, and what it escapes is letters that are written every day.
+
+    Chance makes of `+` and letters any characters at all, one in ten of them familiar.
+    """
+    try:
+        text = codecs.getincrementaldecoder(codec)("strict").decode(head)
+    except UnicodeDecodeError:
+        return False
+    escaped = [character for character in text if character > "\x7f"]
+    familiar = sum(_is_latin(character) or _FAMILIAR.match(character) is not None for character in escaped)
+    return familiar > max(1, 0.4 * len(escaped))
+
+
+def _is_latin(character: str) -> bool:
+    return character < "\u0250" or "\u1e00" <= character <= "\u1eff"
 
 
 def _first_broken_utf8(file: BinaryIO) -> int | None:

@@ -45,6 +45,7 @@ KANJI = (
 )
 HIRAGANA = "".join(map(chr, range(0x3041, 0x3094)))
 KATAKANA = "".join(map(chr, range(0x30A1, 0x30FD)))
+HALF_WIDTH_KATAKANA = "".join(map(chr, range(0xFF61, 0xFFA0)))
 HANGUL = (
     "이다는의에을가고하지은한를사도로자어인기니나서대있리그들아시일라해게수정적보부전만과것스면성제상원주장오여구안으비조우거유세신경"
     "공치용내국모화동미연관방위계업문소무마영물요실생중분체행회할했음된되될때없않같습와입트드력파명간설까든려러"
@@ -66,20 +67,24 @@ ALPHABETS = {
     "Czech": "íáěéřýčžšůúťňóď",
     "Slovak": "áíýčéžšúťľňäďôóŕĺ",
     "Hungarian": "áéőóöüíúű",
-    "Romanian": "ăîâşţ",
+    "Romanian": "ăîâşţșț",
     "Croatian": "čšžćđ",
     "Turkish": "ıüşğçöİâ",
     "Vietnamese": "đ\u0301ưâ\u0323ê\u0300ơô\u0309\u0303áàăéíóòúèùý",
     "Lithuanian": "ėšųžįūčąę",
     "Latvian": "āīēšņūļžģķč",
     "Estonian": "äõüöšž",
+    "Esperanto": "ĉĝŭŝĵĥ",
+    "Maltese": "ħżġċàù",
     "Russian": "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё",
     "Ukrainian": "оанивтіерсклудпмязьбгйчхцшюїжєщфґ",
     "Bulgarian": "аиоетнрвсдлкпмзябгучцщъжхшюфйь",
     "Serbian": "аиоеснрјтукдвлпмгзбчцшжхћљњђфџ",
     "Greek": "αοιετσνηυρπκμλςίόήάγέδωύχθώφβξζψ",
     "Hebrew": "יוהלאתרבשמןםנחפצקדעטגסזכךףץ",
+    "pointed Hebrew": "יוהלאתר\u05b8\u05b7\u05b0\u05b4\u05bc\u05b5\u05b6\u05b9\u05c1\u05c2\u05b2\u05bbבשמןםנחפצקדעטגסזכךףץ",
     "Arabic": "الينمرتوبةعدسفهكقحجشطصخذزىءئغثظضأإ،",
+    "drawn boxes": "─│═║█░▒▓▄▀┌┐└┘╔╗╚╝├┤┬┴┼╠╣╦╩╬■▌▐√·",
     "Thai": "านรกเงมอ่ลวยด้ทสตะัีิใปบ็ุหคแจพชขไโผถซู์ึืำ",
 }
 WESTERN = ("French", "German", "Spanish", "Portuguese", "Italian", "Nordic", "Icelandic", "Catalan")
@@ -109,7 +114,9 @@ CANDIDATES = (
     _Candidate("cp932", "CJK", ("Japanese",), 0, ("shift_jis", 0x98)),
     _Candidate("euc_jp", "CJK", ("Japanese",), -1, ("shift_jis", 0x98)),
     _Candidate("cp949", "HANGUL", ("Korean",), 0, ("euc_kr", 0xC9)),
+    _Candidate("johab", "HANGUL", ("Korean",), -6, ("euc_kr", 0xC9)),
     _Candidate("cp1252", "LATIN", WESTERN, 4),
+    _Candidate("iso8859_15", "LATIN", WESTERN, 0),
     _Candidate("cp1250", "LATIN", CENTRAL, 1),
     _Candidate("iso8859_2", "LATIN", CENTRAL, 0),
     _Candidate("cp1254", "LATIN", ("Turkish",), 0),
@@ -123,17 +130,28 @@ CANDIDATES = (
     _Candidate("mac_cyrillic", "CYRILLIC", CYRILLIC, -4),
     _Candidate("cp1253", "GREEK", ("Greek",), 0),
     _Candidate("iso8859_7", "GREEK", ("Greek",), -2),
-    _Candidate("cp1255", "HEBREW", ("Hebrew",), 0),
+    _Candidate("cp1255", "HEBREW", ("Hebrew", "pointed Hebrew"), 0),
     _Candidate("iso8859_8", "HEBREW", ("Hebrew",), -1),
     _Candidate("cp1256", "ARABIC", ("Arabic",), 0),
     _Candidate("iso8859_6", "ARABIC", ("Arabic",), -1),
     _Candidate("cp874", "THAI", ("Thai",), 0),
     _Candidate("mac_roman", "LATIN", WESTERN, -6),
     _Candidate("cp850", "LATIN", WESTERN, -6),
+    _Candidate("cp437", "LATIN", (*WESTERN, "drawn boxes"), -6.5),
     _Candidate("cp852", "LATIN", CENTRAL, -6),
     _Candidate("mac_latin2", "LATIN", CENTRAL, -6),
     _Candidate("cp737", "GREEK", ("Greek",), -6),
     _Candidate("cp855", "CYRILLIC", CYRILLIC, -6),
+    _Candidate("cp1125", "CYRILLIC", ("Ukrainian",), -4),
+    _Candidate("mac_greek", "GREEK", ("Greek",), -6),
+    _Candidate("cp869", "GREEK", ("Greek",), -8),
+    _Candidate("cp862", "HEBREW", ("Hebrew",), -4),
+    _Candidate("cp720", "ARABIC", ("Arabic",), -6),
+    _Candidate("cp857", "LATIN", ("Turkish",), -6),
+    _Candidate("mac_turkish", "LATIN", ("Turkish",), -8),
+    _Candidate("iso8859_3", "LATIN", ("Esperanto", "Maltese"), -6),
+    _Candidate("iso8859_4", "LATIN", BALTIC, -6),
+    _Candidate("iso8859_16", "LATIN", ("Romanian",), -2),
 )
 
 # Log-likelihoods that matter only beside one another; a character of ASCII text has about 3.5 nats.
@@ -158,7 +176,7 @@ UNLIKELY_CJK = -9.0
 """Means per character above ASCII that real text does not fall below: 100 and more characters had -5.8 and -8.3."""
 ENOUGH_CHARACTERS = 30
 
-_SYMBOL_INSIDE_WORD = re.compile(r"[^\W\d_][^\w\s\x00-\x7f“”‘’«»–—…·\u0300-\u0323][^\W\d_]")
+_SYMBOL_INSIDE_WORD = re.compile(r"[^\W\d_][^\w\s\x00-\x7f“”‘’«»–—…·\u0300-\u0323\u05b0-\u05c2][^\W\d_]")
 _LETTER_ALONE = re.compile(r"(?<!\w)[^\W\d_\x00-\x7f](?!\w)")
 _DECLARATION = re.compile(rb"(?:charset|encoding|coding)\s*[=:]\s*[\"']?([\w.-]{3,20})", re.IGNORECASE)
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "big5": "cp950", "shift_jis": "cp932", "euc_kr": "cp949"}
@@ -244,7 +262,8 @@ def _frequencies(language: str) -> dict[str, float]:
     if language == "Chinese":
         return _shared_out((HANZI, 0.5), (CJK_PUNCTUATION, 0.12))
     if language == "Japanese":
-        return _shared_out((HIRAGANA, 0.4), (KATAKANA, 0.15), (KANJI, 0.2), (CJK_PUNCTUATION, 0.12))
+        kana = ((HIRAGANA, 0.4), (KATAKANA, 0.15), (HALF_WIDTH_KATAKANA, 0.01))
+        return _shared_out(*kana, (KANJI, 0.2), (CJK_PUNCTUATION, 0.12))
     if language == "Korean":
         return _shared_out((HANGUL, 0.6), (CJK_PUNCTUATION, 0.04))
     letters = ALPHABETS[language]

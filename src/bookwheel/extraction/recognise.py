@@ -142,7 +142,7 @@ _ZIP_CHILDREN = (
     (b"META-INF/container.xml", FileType.EPUB),
 )
 _ZIP_FOLDERS = {"word": FileType.DOCX, "xl": FileType.XLSX, "ppt": FileType.PPTX}
-_EPUB_CONTAINER = "meta-inf/container.xml"
+_EPUB_CONTAINER, _EPUB_PACKAGE = "meta-inf/container.xml", ".opf"
 # Names as they stand in the directory of an Office 97 container.
 _OLD_OFFICE_CHILDREN = (
     ("WordDocument", FileType.WORD_97),
@@ -182,7 +182,7 @@ def zip_type(names: Iterable[str]) -> FileType:
     for name in names:
         plain = name.replace("\\", "/").lstrip("/").lower()
         kind = _ZIP_FOLDERS.get(plain.partition("/")[0])
-        if kind is not None or plain == _EPUB_CONTAINER:
+        if kind is not None or plain == _EPUB_CONTAINER or plain.endswith(_EPUB_PACKAGE):
             return kind or FileType.EPUB
     return FileType.ZIP
 

@@ -76,6 +76,23 @@ def test_untidy_tables_stay_readable(tmp_path: Path, text: str, lines: list[str]
     assert table_of(tmp_path, text).splitlines()[: len(lines)] == lines
 
 
+@pytest.mark.parametrize("head", ["sep=;", "SEP=;", '"sep=;"'])
+def test_a_first_line_that_says_the_delimiter_is_no_row(tmp_path: Path, head: str) -> None:
+    [block] = blocks_of(tmp_path, f"{head}\r\nname;a,b,c\r\nlead;1,5,2\r\n")
+    assert block.text == "| name | a,b,c |\n| --- | --- |\n| lead | 1,5,2 |\n"
+    assert block.anchor == "rows 2-3"
+
+
+@pytest.mark.parametrize("head", ["sep=", "sep=ab", 'sep="', "sep"])
+def test_a_first_line_that_says_no_delimiter_is_a_row(tmp_path: Path, head: str) -> None:
+    assert table_of(tmp_path, f"{head}\n1;2\n3;4\n").startswith(f"| {head}")
+
+
+def test_quotes_behind_spaces_hold_their_cell_together(tmp_path: Path) -> None:
+    table = table_of(tmp_path, 'name, "where, when", n\nlead, "here, now", 3\n')
+    assert table.splitlines() == ["| name | where, when | n |", "| --- | --- | --- |", "| lead | here, now | 3 |"]
+
+
 def test_quotes_inside_cells_lose_no_row(tmp_path: Path) -> None:
     table = table_of(tmp_path, 'size,n\n5" pipe,3\n6" pipe,4\n7" pipe,5\n')
     assert table.splitlines()[2:] == ['| 5" pipe | 3 |', '| 6" pipe | 4 |', '| 7" pipe | 5 |']

@@ -82,6 +82,57 @@ def test_the_escapes_of_iso_2022_jp_are_read(source: Path) -> None:
     assert read(source) == SENTENCES["Japanese"] + "\n"
 
 
+@pytest.mark.parametrize(
+    ("language", "encoding"),
+    [
+        ("Korean", "iso2022_kr"),
+        ("Chinese", "hz"),
+        *((language, "utf-7") for language in SENTENCES if language != "English"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 40])
+def test_what_is_written_as_ascii_behind_escapes_is_read(
+    source: Path, language: str, encoding: str, times: int
+) -> None:
+    text = (SENTENCES["English"] + "\n" + SENTENCES[language] + "\n") * times
+    source.write_bytes(text.encode(encoding))
+    assert detect_encoding(source) == encoding
+    assert read(source) == text
+
+
+def test_letters_with_two_accents_are_read_from_utf_7(source: Path) -> None:
+    source.write_bytes("Tất cả mọi người đều bình đẳng.".encode("utf-7"))
+    assert read(source) == "Tất cả mọi người đều bình đẳng."
+
+
+def test_half_wide_letters_among_the_escapes_of_iso_2022_jp_are_read(source: Path) -> None:
+    source.write_bytes("これはﾃｽﾄです".encode("iso2022_jp_ext"))
+    assert read(source) == "これはﾃｽﾄです"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Call +8613800000000 or +442079460000-",
+        "a+b1c = C++ and x+yzAB",
+        "one + one +- two",
+        "sed s/~{abcd~}/~/",
+        "~{ab~} in ~/lists",
+        "dGhlIHdob2xl+IHdvcmxk/IHJlYWRz+IGJvb2tz",
+    ],
+)
+def test_ascii_that_looks_like_an_escape_stays_as_it_is(source: Path, text: str) -> None:
+    source.write_bytes(text.encode())
+    assert read(source) == text
+
+
+@given(st.text(alphabet="+-~{}/ ab\n", max_size=60))
+def test_no_signs_are_taken_for_escapes_by_chance(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    source = tmp_path_factory.getbasetemp() / "signs"
+    source.write_bytes(text.encode())
+    assert read(source) == text
+
+
 @pytest.mark.parametrize("newline", ["\r\n", "\r", "\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gb18030"])
 def test_line_ends_become_one_kind(source: Path, newline: str, encoding: str) -> None:

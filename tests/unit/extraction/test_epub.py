@@ -12,6 +12,7 @@ from bookwheel.extraction.formats.epub import read
 from bookwheel.extraction.notes import Notes
 
 CONTAINER = '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>{}</rootfiles></container>'
+TWINS = "".join(f'<item id="b" href="{name}.xhtml" media-type="application/xhtml+xml"/>' for name in "bc")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 
 
@@ -207,6 +208,43 @@ def test_pages_that_are_missing_are_said(tmp_path: Path) -> None:
     notes = Notes(tmp_path)
     assert text_of(book(tmp_path, {"OEBPS/book.opf": opf, "OEBPS/a.xhtml": page("<p>a</p>")}), notes) == "a\n\n"
     assert notes.all_warnings() == ["1 sections that the book names are not in the file."]
+
+
+def test_pages_of_one_id_are_all_read(tmp_path: Path) -> None:
+    opf = package({"a": "a.xhtml"}, '<itemref idref="a"/><itemref idref="b"/>', extra=TWINS)
+    pages = {f"OEBPS/{name}.xhtml": page(f"<p>{name}</p>") for name in "abc"}
+    assert text_of(book(tmp_path, {"OEBPS/book.opf": opf} | pages)) == "a\n\nb\n\nc\n\n"
+
+
+@pytest.mark.parametrize(("fallback", "text"), [("a", "for everyone"), ("x", "for few"), ("none", "for few")])
+def test_a_page_of_a_rare_kind_is_read_from_what_stands_in_for_it(tmp_path: Path, fallback: str, text: str) -> None:
+    rare = f'<item id="x" href="x.xml" media-type="application/x-rare" fallback="{fallback}"/>'
+    opf = package({"a": "a.xhtml"}, '<itemref idref="x"/>', extra=rare)
+    pages = {"OEBPS/a.xhtml": page("<p>for everyone</p>"), "OEBPS/x.xml": "<rare><words>for few</words></rare>"}
+    assert text_of(book(tmp_path, {"OEBPS/book.opf": opf} | pages)).strip() == text
+
+
+def test_formulas_and_pages_may_have_prefixed_names(tmp_path: Path) -> None:
+    body = """<h:html xmlns:h="http://www.w3.org/1999/xhtml" xmlns:m="http://www.w3.org/1998/Math/MathML"><h:body>
+    <h:h1>Powers</h:h1><h:p>so <m:math><m:msup><m:mi>a</m:mi><m:mn>2</m:mn></m:msup></m:math></h:p></h:body></h:html>"""
+    assert text_of(small_book(tmp_path, "", {"OEBPS/a.xhtml": body})) == "# Powers\n\nso a^2\n\n"
+
+
+def test_the_first_of_two_renditions_is_read(tmp_path: Path) -> None:
+    container = CONTAINER.format('<rootfile full-path="no.opf"/><rootfile full-path="OEBPS/book.opf"/>')
+    assert text_of(small_book(tmp_path, "<p>here</p>", {"META-INF/container.xml": container})) == "here\n\n"
+
+
+def test_page_numbers_in_the_text_part_no_words_and_their_list_is_hidden(tmp_path: Path) -> None:
+    body = """<p>a<span epub:type="pagebreak" id="p5" title="5"></span>b</p>
+    <nav epub:type="page-list" hidden=""><ol><li><a href="#p5">5</a></li></ol></nav>"""
+    assert text_of(small_book(tmp_path, body)) == "ab\n\n"
+
+
+def test_verses_and_authors_of_talking_books_are_lines(tmp_path: Path) -> None:
+    dtbook = """<dtbook xmlns="http://www.daisy.org/z3986/2005/dtbook/"><book><doctitle>Wheels</doctitle>
+    <docauthor>A. R.</docauthor><linegroup><line>one</line><line>two</line></linegroup></book></dtbook>"""
+    assert text_of(small_book(tmp_path, "", {"OEBPS/a.xhtml": dtbook})).split() == ["Wheels", "A.", "R.", "one", "two"]
 
 
 def broken_book(folder: Path, *pages: str, whole_bytes: int) -> Path:

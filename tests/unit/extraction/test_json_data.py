@@ -107,6 +107,23 @@ def test_what_is_not_json_is_refused_with_its_place(tmp_path: Path, text: str, p
     assert refusal.value.reason.endswith("To have it read as plain text, give it the name .txt.")
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (r'{"a": "\ud83d\ude00 \ud83d cut"}', ["a: 😀 \ufffd cut"]),
+        (r'["\ude00\ud83d", "\\ud83d"]', ["- \ufffd\ufffd", r"- \ud83d"]),
+        ('"\\ud800"\n{"b": "\\uDBFF"}\n', ["- \ufffd", "- b: \ufffd"]),
+    ],
+)
+def test_half_of_a_character_loses_nothing_around_it(tmp_path: Path, text: str, lines: list[str]) -> None:
+    assert text_of(tmp_path, text).splitlines() == lines
+
+
+def test_a_fault_beside_half_of_a_character_has_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ParsingError, match="line 2, column 4"):
+        blocks_of(tmp_path, '["\\ud800",\n 2,,3]')
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1\n" + "[" * 100_000, "[" * 99_999 + "]" * 99_999])
 def test_hostile_depth_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ParsingError, match="nested too deeply"):

@@ -78,6 +78,20 @@ CASES = [
     ("גלגל הספרים מחזיק ספרים רבים פתוחים.", "cp1255"),
     ("عجلة الكتب تبقي كتبا كثيرة مفتوحة.", "cp1256"),
     ("วงล้อหนังสือช่วยให้อ่านหนังสือหลายเล่มพร้อมกัน", "cp874"),
+    *((text, "johab") for text in KOREAN[:3]),
+    ("Il a une œuvre de 5 €, cœur et âme.", "iso8859_15"),
+    ("Ĉiuj homoj estas denaske liberaj; ĝardeno, ŝipo, ĵaŭdo.", "iso8859_3"),
+    ("Il-bnedmin kollha jitwieldu ħielsa; żgħażagħ, ġurnata.", "iso8859_3"),
+    ("Visi žmonės gimsta laisvi ir lygūs savo orumu ir teisėmis, jiems suteiktas protas.", "iso8859_4"),
+    ("Çok sayıda kitabı aynı anda açık tutar, değil mi? Güneş doğdu.", "cp857"),
+    ("Ο τροχός των βιβλίων κρατά πολλά βιβλία ανοιχτά.", "mac_greek"),
+    ("Ο τροχός των βιβλίων κρατά πολλά βιβλία ανοιχτά.", "cp869"),
+    ("גלגל הספרים מחזיק ספרים רבים פתוחים.", "cp862"),
+    ("בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם", "cp1255"),
+    ("عجلة الكتب تبقي كتبا كثيرة مفتوحة.", "cp720"),
+    ("Книжкове колесо тримає відкритими багато книжок; їжак і їхня єдність.", "cp1125"),
+    ("╔════════╗\n║ README ║\n╚════════╝\n ■ file √ ok", "cp437"),
+    ("これはﾃｽﾄです。", "cp932"),
 ]
 
 

@@ -323,6 +323,25 @@ def test_the_encoding_is_that_of_the_header_unless_it_is_utf8(tmp_path: Path, pa
     assert text_of(tmp_path, data) == f"{text}\n\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("第一章 会议纪要：请各部门带上数据，我们下周讨论预算。", "gb18030"),
+        ("Книжное колесо держит открытыми сразу много книг.", "cp1251"),
+        ("Koło na książki pozwala czytać wiele książek naraz, nie wstając.", "cp1250"),
+    ],
+)
+def test_a_book_that_says_western_may_be_in_another_script(tmp_path: Path, text: str, codec: str) -> None:
+    data = database([Head(encoding=1252).record(), b"<p>Plain words.</p>" * 20 + f"<p>{text}</p>".encode(codec)])
+    assert text_of(tmp_path, data).endswith(f"{text}\n\n")
+
+
+@pytest.mark.parametrize("text", ["Don’t", "naïve café", "£5 – ½ inch", "Größe", "“Å”", "¿Qué?", "œuvre à ±2°"])
+def test_a_few_letters_do_not_shake_what_a_western_book_says(tmp_path: Path, text: str) -> None:
+    data = database([Head(encoding=1252).record(), f"<p>{text}</p>".encode("cp1252")])
+    assert text_of(tmp_path, data) == f"{text}\n\n"
+
+
 def test_sections_are_parted_by_page_breaks_and_named_by_the_contents(tmp_path: Path) -> None:
     text = "<p>front</p><mbp:pagebreak/><p>one</p><mbp:pagebreak/><h2>Two</h2><p>two</p>"
     entries = [

@@ -165,6 +165,7 @@ def test_markup_is_known_by_its_beginning(text: str, filename: str, expected: Fi
         (["docProps/app.xml", "WORD\\document.xml"], FileType.DOCX),
         (["META-INF/MANIFEST.MF", "Main.class"], FileType.ZIP),
         (["OEBPS/a.xhtml", "meta-inf/container.xml"], FileType.EPUB),
+        (["mimetype", "OEBPS/content.opf"], FileType.EPUB),
         ([], FileType.ZIP),
     ],
 )

@@ -2,10 +2,11 @@
 
 The delimiter is the one of four that gives most rows of one width. Rows may be ragged, and those without words are left
 out; pipes in cells are escaped and line ends in them become spaces. A quote that is never closed is read as a
-character, so that no row is lost to it.
+character, so that no row is lost to it. A first line `sep=;`, which Excel writes, says the delimiter and is no row.
 """
 
 import csv
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -26,14 +27,19 @@ DELIMITERS = ("\t", ";", "|", ",")
 NO_DELIMITER = "\x1f"
 """Stands in no text: each line is one cell."""
 
+_NAMED_DELIMITER = re.compile(r'"?sep=([^\w"\r\n])"?\n', re.IGNORECASE)
+
 
 def read(path: Path, encoding: str) -> Iterator[Block]:
     """The table in blocks of some rows. Anchors are `row N` or `rows N-M`, the head being row 1."""
     csv.field_size_limit(sys.maxsize)  # RECORD_CHARACTERS is the limit
     with path.open(encoding=encoding, errors="replace") as file:
-        delimiter = _find_delimiter(file.read(SAMPLE_CHARACTERS))
+        sample = file.read(SAMPLE_CHARACTERS)
+    named = _NAMED_DELIMITER.match(sample)
+    delimiter = named[1] if named else _find_delimiter(sample)
     with path.open(encoding=encoding, errors="replace") as file:
-        yield from _blocks(_rows(file, delimiter))
+        rows = _rows(file, delimiter, spaced=_is_spaced(sample, delimiter))
+        yield from _blocks(islice(rows, 1 if named else 0, None), 2 if named else 1)
 
 
 def _find_delimiter(sample: str) -> str:
@@ -41,25 +47,34 @@ def _find_delimiter(sample: str) -> str:
     lines = sample.split("\n")
     if len(lines) > 1:
         lines.pop()
-    shares = {delimiter: _share_of_one_width(lines, delimiter) for delimiter in DELIMITERS}
+    shares = {
+        delimiter: _share_of_one_width(lines, delimiter, spaced=_is_spaced(sample, delimiter))
+        for delimiter in DELIMITERS
+    }
     best = max(shares, key=shares.__getitem__)
     if shares[best] >= 0.5:
         return best
     return "," if any(delimiter in lines[0] for delimiter in DELIMITERS) else NO_DELIMITER
 
 
-def _share_of_one_width(lines: list[str], delimiter: str) -> float:
+def _is_spaced(sample: str, delimiter: str) -> bool:
+    """Whether quotes stand behind spaces: `1, "x, y"` has two cells."""
+    return f'{delimiter} "' in sample
+
+
+def _share_of_one_width(lines: list[str], delimiter: str, *, spaced: bool) -> float:
     """The share of rows that have the commonest number of cells; 0 where that is one."""
-    rows = [row for row in islice(csv.reader(lines, delimiter=delimiter), SAMPLE_ROWS) if row]
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced)
+    rows = [row for row in islice(reader, SAMPLE_ROWS) if row]
     (width, count), *_ = Counter(map(len, rows)).most_common(1) or [(1, 0)]
     return count / len(rows) if width > 1 else 0.0
 
 
-def _rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
+def _rows(file: TextIO, delimiter: str, *, spaced: bool) -> Iterator[list[str]]:
     """The rows of a file; a blank line is an empty row."""
     tape = _Tape(iter(partial(file.readline, RECORD_CHARACTERS), ""))
     while not tape.at_end:
-        for row in csv.reader(tape, delimiter=delimiter):
+        for row in csv.reader(tape, delimiter=delimiter, skipinitialspace=spaced):
             unclosed = tape.take() if tape.stopped else []
             if unclosed:
                 yield from csv.reader(unclosed, delimiter=delimiter, quoting=csv.QUOTE_NONE)
@@ -98,9 +113,9 @@ class _Tape:
         return held
 
 
-def _blocks(rows: Iterable[list[str]]) -> Iterator[Block]:
+def _blocks(rows: Iterable[list[str]], first_number: int) -> Iterator[Block]:
     text, first, last, head_done = "", 0, 0, False
-    for number, cells in enumerate(rows, 1):
+    for number, cells in enumerate(rows, first_number):
         if not any(map(str.strip, cells)):
             continue
         first, last = first or number, number

@@ -31,6 +31,7 @@ MOST_PAGE_BYTES = 64 * 1024 * 1024
 MOST_LIST_BYTES = 32 * 1024 * 1024
 """Of a package document or a table of contents."""
 MOST_TITLES = 100_000
+MOST_FALLBACKS = 10
 
 _PAGES = (".xhtml", ".html", ".htm", ".xht")
 _PAGE_TYPES = ("application/xhtml+xml", "text/html", "text/x-oeb1-document", "image/svg+xml")
@@ -152,29 +153,40 @@ def _package_name(archive: Archive) -> str | None:
 
 
 def _read_package(archive: Archive, folder: str, root: etree._Element, notes: Notes) -> _Package:
-    items = {item.get("id", ""): item for item in _named(root, "item")}
+    items = _named(root, "item")
     linear: list[str] = []
     other: list[str] = []
     missing = 0
+    by_id: dict[str, list[etree._Element]] = {}
+    for item in items:
+        by_id.setdefault(item.get("id", ""), []).append(item)
     for reference in _named(root, "itemref"):
-        item = items.get(reference.get("idref", ""))
-        name = _resolve(archive, folder, item.get("href", "")) if item is not None else None
-        if name is None:
-            missing += 1
-        else:
-            (other if reference.get("linear") == "no" else linear).append(name)
+        named = [_readable(item, by_id) for item in by_id.get(reference.get("idref", ""), [])]
+        names = [name for item in named if (name := _resolve(archive, folder, item.get("href", "")))]
+        missing += not names
+        (other if reference.get("linear") == "no" else linear).extend(names)
     if missing:
         notes.warn(f"{missing} sections that the book names are not in the file.")
     pages = list(dict.fromkeys([*linear, *other])) or _listed_pages(archive, folder, items)
-    contents = [item.get("href", "") for item in items.values() if "nav" in item.get("properties", "").split()]
-    contents += [item.get("href", "") for item in items.values() if _is_ncx(item)]
+    contents = [item.get("href", "") for item in items if "nav" in item.get("properties", "").split()]
+    contents += [item.get("href", "") for item in items if _is_ncx(item)]
     found = (_resolve(archive, folder, href) for href in contents)
     return _Package(pages, [name for name in found if name is not None])
 
 
-def _listed_pages(archive: Archive, folder: str, items: dict[str, etree._Element]) -> list[str]:
+def _readable(item: etree._Element, by_id: dict[str, list[etree._Element]]) -> etree._Element:
+    """The item, or the one that it says to read instead where it is of a kind that books need not have."""
+    for _ in range(MOST_FALLBACKS):
+        kind = item.get("media-type", "")
+        if kind in _PAGE_TYPES or kind.startswith("image/") or item.get("fallback") not in by_id:
+            break
+        item = by_id[item.get("fallback", "")][0]
+    return item
+
+
+def _listed_pages(archive: Archive, folder: str, items: list[etree._Element]) -> list[str]:
     """The pages of a book whose spine is empty."""
-    hrefs = [item.get("href", "") for item in items.values() if item.get("media-type") in _PAGE_TYPES]
+    hrefs = [item.get("href", "") for item in items if item.get("media-type") in _PAGE_TYPES]
     return [name for href in hrefs if (name := _resolve(archive, folder, href)) is not None]
 
 

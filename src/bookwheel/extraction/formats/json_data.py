@@ -1,7 +1,7 @@
 """JSON and JSON Lines: read strictly, written out as indented plain text (`key: value`, `- item`), nothing escaped.
 
-Numbers keep their digits. Values nested more deeply than the parser follows, and what is not JSON, are refused. A JSON
-file is held in memory whole; JSON Lines pass through line by line.
+Numbers keep their digits; the escape of half a character reads as U+FFFD. Values nested more deeply than the parser
+follows, and what is not JSON, are refused. A JSON file is held in memory whole; JSON Lines pass through line by line.
 """
 
 import re
@@ -36,6 +36,10 @@ class _Number(str):
 _NUMBERS = frozenset({_Number, int, bool, type(None)})
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 _DECODER = msgspec.json.Decoder(float_hook=_Number)
+_SURROGATES = re.compile(
+    r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+"""The escapes of a whole character, kept, and of a half without its other one, which is valid but says nothing."""
 _MESSAGE = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?", re.DOTALL)
 
 
@@ -75,7 +79,7 @@ def _lines(file: TextIO) -> Iterator[_Line]:
 def _value_of_line(line: str) -> Any:
     """The value, or UNSET where the line is not a whole one."""
     try:
-        return _DECODER.decode(line)
+        return _decode_whole(line)
     except (msgspec.DecodeError, RecursionError):
         return msgspec.UNSET
 
@@ -92,11 +96,22 @@ def _skip_blank_lines(file: TextIO) -> tuple[int, str]:
 
 def _decode(text: str, line_number: int = 1) -> Any:
     try:
-        return _DECODER.decode(text)
+        return _decode_whole(text)
     except RecursionError:
         raise ParsingError("Its values are nested too deeply.") from None
     except msgspec.DecodeError as error:
         raise ParsingError(f"{_fault(str(error), text, line_number)} {ADVICE}") from None
+
+
+def _decode_whole(text: str) -> Any:
+    """The value of a text. Raises msgspec.DecodeError, RecursionError."""
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError:
+        whole = _SURROGATES.sub(lambda found: found[1] or r"\ufffd", text)
+        if whole == text:
+            raise
+    return _DECODER.decode(whole)
 
 
 def _fault(message: str, text: str, line_number: int) -> str:

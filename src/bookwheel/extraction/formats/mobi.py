@@ -17,11 +17,16 @@ from bookwheel.extraction.html.source import decode_page, walk_page
 from bookwheel.extraction.html.text import tidy
 from bookwheel.extraction.html.walk import PageWalk
 from bookwheel.extraction.html.writer import join_titles
+from bookwheel.extraction.legacy import guess_legacy
 from bookwheel.extraction.mobi.parts import Part, Text, framed_parts, marked_parts, unpack_text
 from bookwheel.extraction.mobi.records import NONE, Header, Records, read_header
 from bookwheel.extraction.notes import Notes
 
 BLOCK_CHARACTERS = 8_000
+SAMPLE_BYTES = 64 * 1024
+"""Of a book whose encoding is in doubt."""
+
+_SAYS_WESTERN = b"charset=windows-1252\n"
 
 _MARKUP = re.compile(rb"<(?:html|body|p|div|br|h[1-6])[\s/>]", re.IGNORECASE)
 _LARGE_AND_BOLD = re.compile(
@@ -91,14 +96,14 @@ def _as_heading(paragraph: re.Match[str]) -> str:
 
 
 def _codec(header: Header, parts: Iterable[Part]) -> str:
-    """The codec of a book. Books that say Western are often UTF-8, which proves itself."""
+    """The codec of a book. Books that say Western are often UTF-8, which proves itself, and some are in other scripts."""
     if header.encoding != "cp1252":
         return header.encoding
-    try:
-        for part in parts:
+    for part in parts:
+        try:
             part.data.decode("utf-8")
-    except UnicodeDecodeError:
-        return header.encoding
+        except UnicodeDecodeError as error:
+            return guess_legacy(_SAYS_WESTERN + part.data[error.start : error.start + SAMPLE_BYTES])
     return "utf-8"
 
 

@@ -9,9 +9,9 @@ from bookwheel.extraction.html.tables import MOST_COLUMNS, MOST_ROWS_SPANNED, Ce
 MOST_NESTED_TABLES = 12
 
 BLOCKS = frozenset(
-    "address article aside body caption center dd desc details dialog dir div dl dt fieldset figcaption figure footer"
-    " form frameset header hgroup hr html legend li main menu nav noframes ol optgroup option p pagebreak search section"
-    " summary table tbody td text tfoot th thead tr ul".split()
+    "address article aside body caption center dd desc details dialog dir div dl docauthor doctitle dt fieldset"
+    " figcaption figure footer form frameset header hgroup hr html legend li line main menu nav noframes ol optgroup"
+    " option p pagebreak search section summary table tbody td text tfoot th thead tr ul".split()
 )
 
 
