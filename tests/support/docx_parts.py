@@ -1,5 +1,6 @@
 """Builds small Word documents from strings of XML."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ SPACES = {
     "dgm": f"{OFFICE}drawingml/2006/diagram",
     "mc": f"{OFFICE}markup-compatibility/2006",
     "v": "urn:schemas-microsoft-com:vml",
+    "o": "urn:schemas-microsoft-com:office:office",
     "p": f"{OFFICE}presentationml/2006/main",
 }
 DECLARED = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in SPACES.items())
@@ -39,6 +41,9 @@ _PARTS = {
     "diagram": ("data", "diagramData", "diagrams/data1.xml", "dgm:dataModel"),
     "picture": ("pic", "image", "media/image1.png", ""),
     "chunk": ("chunk", "aFChunk", "chunk.dat", ""),
+    "workbook": ("book", "package", "embeddings/book.xlsx", ""),
+    "inner": ("inner", "package", "embeddings/inner.docx", ""),
+    "object": ("object", "oleObject", "embeddings/oleObject1.bin", ""),
 }
 
 
@@ -102,6 +107,15 @@ def write_docx(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for entry, data in entries.items():
             archive.writestr(entry, as_strict(data) if strict else data)
+
+
+def workbook_bytes(*texts: str) -> bytes:
+    """A workbook of one row."""
+    cells = "".join(f'<c t="inlineStr"><is><t>{text}</t></is></c>' for text in texts)
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("xl/worksheets/Sales.xml", f"<worksheet><sheetData><row>{cells}</row></sheetData></worksheet>")
+    return data.getvalue()
 
 
 def as_strict(data: bytes) -> bytes:

@@ -275,7 +275,8 @@ def test_charts_and_diagrams_are_read(read) -> None:
 def test_embedded_documents_give_their_text(read, notes: Notes) -> None:
     html = b"<html><head><title>no</title></head><body><h1>Chapter</h1><p>Some <b>words</b></p><script>no()</script></body>"
     assert text_of(read('<w:altChunk r:id="chunk"/>', chunk=html)) == "Chapter\n\nSome words\n\n"
-    assert read('<w:altChunk r:id="chunk"/>', chunk=b"{\\rtf1 x}") == []
+    assert text_of(read('<w:altChunk r:id="chunk"/>', chunk=b"{\\rtf1 one\\par two}")) == "one\n\ntwo\n\n"
+    assert read('<w:altChunk r:id="chunk"/>', chunk=b"\x00 of no kind") == []
     assert notes.warnings == ["It embeds a document of another kind, which was not read."]
 
 

@@ -106,11 +106,19 @@ def test_very_many_open_fields_are_bounded() -> None:
 def test_what_floats_is_found_and_not_read_here() -> None:
     line = read(
         '<w:r><w:drawing><a:blip r:embed="p1"/><w:txbxContent><w:p><w:r><w:t>box</w:t></w:r></w:p></w:txbxContent>'
-        '<c:chart r:id="c1"/><dgm:relIds r:dm="d1"/></w:drawing></w:r><w:r><w:commentReference w:id="7"/></w:r>'
+        '<c:chart r:id="c1"/><dgm:relIds r:dm="d1"/></w:drawing>'
+        '<w:object><o:OLEObject r:id="f1"/></w:object></w:r><w:r><w:commentReference w:id="7"/></w:r>'
     )
     assert line.text == ""
-    assert [one.kind for one in line.floating] == ["picture", "box", "chart", "diagram"]
+    assert [one.kind for one in line.floating] == ["picture", "box", "chart", "diagram", "file"]
     assert line.comments == ["7"]
+
+
+def test_words_in_a_drawing_that_is_no_text_box_stand_in_their_paragraph() -> None:
+    shapes = "".join(
+        f"<a:sp><a:txBody><a:p><a:r><a:t>{word}</a:t></a:r></a:p></a:txBody></a:sp>" for word in ("a", "b")
+    )
+    assert read(f"{run('see')}<w:r><w:drawing><a:graphic>{shapes}</a:graphic></w:drawing></w:r>").text == "see\na\n\nb"
 
 
 def test_of_alternatives_the_first_that_says_anything_is_read() -> None:

@@ -183,6 +183,37 @@ def test_footers_stand_once_and_slide_numbers_never(deck: Deck) -> None:
     assert deck.text() == "[slide 1]\n\nACME\n\n[slide 2]\n\n"
 
 
+def test_what_layouts_and_masters_write_on_slides_stands_once_and_their_prompts_never(deck: Deck) -> None:
+    for words in ("one", "two"):
+        deck.slide(shape(words), ("l", "slideLayout", "../slideLayouts/l.xml"))
+    deck.parts["ppt/slideLayouts/l.xml"] = tree(shape("ACME Ltd") + shape("Click to edit", "title"), "p:sldLayout")
+    deck.parts["ppt/slideLayouts/_rels/l.xml.rels"] = relations([("m", "slideMaster", "../slideMasters/m.xml")])
+    deck.parts["ppt/slideMasters/m.xml"] = tree(f"<p:grpSp>{shape('Confidential')}</p:grpSp>", "p:sldMaster")
+    assert deck.text() == "[slide 1]\n\none\n\nACME Ltd\n\nConfidential\n\n[slide 2]\n\ntwo\n\n"
+
+
+@pytest.mark.parametrize(
+    ("slide", "layout", "text"),
+    [('showMasterSp="0"', "", "one\n\n"), ("", 'showMasterSp="0"', "one\n\nof the layout\n\n")],
+)
+def test_what_a_slide_does_not_show_of_its_master_is_left_out(deck: Deck, slide: str, layout: str, text: str) -> None:
+    deck.slide(shape("one"), ("l", "slideLayout", "../slideLayouts/l.xml"), attributes=slide)
+    deck.parts["ppt/slideLayouts/l.xml"] = tree(shape("of the layout"), "p:sldLayout", layout)
+    deck.parts["ppt/slideLayouts/_rels/l.xml.rels"] = relations([("m", "slideMaster", "../slideMasters/m.xml")])
+    deck.parts["ppt/slideMasters/m.xml"] = tree(shape("of the master"), "p:sldMaster")
+    assert deck.text() == text
+
+
+def test_of_alternatives_the_first_with_shapes_is_read(deck: Deck) -> None:
+    ink = "<mc:Choice><p:contentPart/></mc:Choice>"
+    deck.slide(
+        f"<mc:AlternateContent>{ink}<mc:Fallback>{shape('drawn by hand')}</mc:Fallback></mc:AlternateContent>"
+        f"<mc:AlternateContent><mc:Choice>{shape('new')}</mc:Choice><mc:Fallback>{shape('old')}</mc:Fallback>"
+        f"</mc:AlternateContent><mc:AlternateContent>{ink}</mc:AlternateContent>"
+    )
+    assert deck.text() == "drawn by hand\n\nnew\n\n"
+
+
 def test_hidden_slides_are_read_and_the_user_is_told(deck: Deck) -> None:
     deck.slide(shape("seen"))
     deck.slide(shape("spare"), attributes='show="0"')

@@ -1,4 +1,4 @@
-"""Documents embedded in a Word document (`w:altChunk`): the text of HTML, MHT and plain text, paragraph by paragraph."""
+"""Documents embedded in a Word document (`w:altChunk`): the text of HTML, MHT, RTF and plain text, paragraph by paragraph."""
 
 import email
 import email.policy
@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 from lxml import etree
+
+from bookwheel.extraction.docx.rich_text import rich_text_paragraphs
 
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -24,6 +26,8 @@ def chunk_paragraphs(name: str, data: bytes) -> list[str] | None:
         return _mail_paragraphs(data)
     if b"<html" in head or b"<body" in head or head.startswith((b"<p", b"<div", b"<!doctype html")):
         return _html_paragraphs(data)
+    if head.startswith(b"{\\rtf"):
+        return rich_text_paragraphs(data)
     if name.casefold().endswith(".txt"):
         encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
         return [line for line in data.decode(encoding, "replace").splitlines() if line.strip()]

@@ -21,8 +21,8 @@ from bookwheel.extraction.docx.tables import (
     children_of,
     grid_of,
     is_deleted,
-    is_heavy,
     is_simple,
+    is_too_full,
     lay_out,
     row_cells,
     without_empty_columns,
@@ -31,6 +31,7 @@ from bookwheel.extraction.docx.text import Floating
 from bookwheel.extraction.notes import MOST_PICTURE_BYTES, Notes
 from bookwheel.extraction.ooxml.blocks import BLOCK_CHARACTERS, cut
 from bookwheel.extraction.ooxml.drawing import chart_blocks, diagram_blocks
+from bookwheel.extraction.ooxml.embedded import Embedded
 from bookwheel.extraction.ooxml.package import Package, W
 from bookwheel.extraction.tables import render_table, table_row
 
@@ -54,6 +55,7 @@ class Book:
     styles: Styles
     numbering: Numbering
     margin: Margin
+    embedded: Embedded
     pictures: set[str] = field(default_factory=set)
     sections: int = 0
 
@@ -192,6 +194,9 @@ class Story:
             picture = self._book.notes.keep_picture(self._book.package.picture(name, MOST_PICTURE_BYTES), self.anchor)
             yield from [picture] if picture else []
             return
+        if floating.kind == "file":
+            yield from self._book.embedded.blocks(name, self.anchor)
+            return
         tree = self._book.package.tree(name)
         if tree is not None:
             yield from (chart_blocks if floating.kind == "chart" else diagram_blocks)(tree, self.anchor)
@@ -209,6 +214,9 @@ class Story:
         yield from self.end_group()
         name = self._book.package.target(self._part, relation_id)
         if name is None:
+            return
+        if self._book.embedded.can_read(name):
+            yield from self._book.embedded.blocks(name, self.anchor)
             return
         try:
             paragraphs = chunk_paragraphs(name, self._book.package.read(name, MOST_BYTES))
@@ -238,7 +246,8 @@ class Table:
         if is_deleted(element):
             return
         cells = row_cells(element)
-        if any(is_heavy(cell.element) for cell in cells) or (len(cells) == 1 and self._is_frame(cells[0].element)):
+        is_first = not self._grid.rows
+        if is_too_full(cells, is_first=is_first) or (len(cells) == 1 and self._is_frame(cells[0].element)):
             yield from self.end()
             for cell in cells:
                 yield from self._story.container(cell.element)

@@ -18,6 +18,8 @@ REPEATED_CHARACTERS = 80
 """A cell merged over rows is repeated up to this length."""
 HEAVY_PARAGRAPHS = 12
 HEAVY_CHARACTERS = 2_000
+NESTED_CHARACTERS = 400
+"""A table in a cell is said in its line up to this length, if other cells have words."""
 
 _TRANSPARENT = frozenset(W + name for name in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag"))
 
@@ -122,14 +124,25 @@ def children_of(parent: etree._Element, *tags: str) -> Iterator[etree._Element]:
             ahead.append(iter(child[0]))
 
 
-def is_heavy(cell: etree._Element) -> bool:
-    """Whether a cell holds more than a line of a table can show: a real table of its own, or a page of text."""
-    paragraphs = 0
-    for child in children_of(cell, f"{W}p", f"{W}tbl"):
-        paragraphs += child.tag == f"{W}p"
-        if child.tag == f"{W}tbl" and _is_real(child):
-            return True
-    return paragraphs >= HEAVY_PARAGRAPHS and sum(map(len, cell.itertext(f"{W}t"))) > HEAVY_CHARACTERS
+def is_too_full(row: list[Cell], *, is_first: bool) -> bool:
+    """Whether a row holds more than a line of a table can show: a page of text, a large table, nothing but tables.
+
+    A table in the first row tells that the outer one only lays out what is in it.
+    """
+    cells = [cell.element for cell in row]
+    nested = [cell for cell in cells if any(_is_real(table) for table in children_of(cell, f"{W}tbl"))]
+    if nested and (is_first or all(_characters(cell) == 0 for cell in cells if cell not in nested)):
+        return True
+    return any(_characters(cell) > NESTED_CHARACTERS for cell in nested) or any(map(_is_page, cells))
+
+
+def _is_page(cell: etree._Element) -> bool:
+    paragraphs = sum(1 for _ in children_of(cell, f"{W}p"))
+    return paragraphs >= HEAVY_PARAGRAPHS and _characters(cell) > HEAVY_CHARACTERS
+
+
+def _characters(cell: etree._Element) -> int:
+    return sum(map(len, cell.itertext(f"{W}t")))
 
 
 def _is_real(table: etree._Element) -> bool:

@@ -12,6 +12,7 @@ from lxml import etree
 
 from bookwheel.extraction.docx.fields import Fields, is_page_number
 from bookwheel.extraction.docx.styles import Styles, is_on, value
+from bookwheel.extraction.ooxml.drawing import drawn_text
 from bookwheel.extraction.ooxml.math import math_text
 from bookwheel.extraction.ooxml.package import MC, A, M, R, W
 from bookwheel.extraction.ooxml.symbols import symbol, unmask
@@ -30,15 +31,17 @@ _EMBEDDED = {
     "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart": ("chart", f"{R}id"),
     "{http://schemas.microsoft.com/office/drawing/2014/chartex}chart": ("chart", f"{R}id"),
     "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds": ("diagram", f"{R}dm"),
+    f"{_OFFICE}OLEObject": ("file", f"{R}id"),
 }
-_WANTED = (_BOX, f"{_V}textpath", *_EMBEDDED)
+_DRAWN = f"{A}txBody"
+_WANTED = (_BOX, _DRAWN, f"{_V}textpath", *_EMBEDDED)
 _TRAILING = re.compile(r"[ \t]+\n")
 _INVISIBLE = re.compile("[\u00ad\u200b\ufeff\u2060]")
 
 
 @dataclass(frozen=True)
 class Floating:
-    """What is anchored in a paragraph: a text `box` (its element), a `picture`, `chart` or `diagram` (a relation's id)."""
+    """What is anchored in a paragraph: a text `box` (its element), or a relation's `picture`, `chart`, `diagram`, `file`."""
 
     kind: str
     relation: str = ""
@@ -201,6 +204,8 @@ class LineReader:
                 self._floating.append(Floating("box", box=element))
             elif element.tag == f"{MC}AlternateContent":
                 ahead += [(option, depth + 1) for option in _best_option(element, depth)]
+            elif element.tag == _DRAWN:
+                self._add(f"\n{drawn_text(element)}\n")
             elif element.tag == f"{_V}textpath":
                 self._add(element.get("string", ""))
             else:

@@ -4,7 +4,7 @@ Read is what a reader of the printed document sees, and comments: hidden and del
 once at the beginning, footers, endnotes and comments without a place at the end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lxml import etree
@@ -16,7 +16,9 @@ from bookwheel.extraction.docx.numbering import Numbering
 from bookwheel.extraction.docx.paragraphs import ParagraphReader
 from bookwheel.extraction.docx.story import Book, Story, Table
 from bookwheel.extraction.docx.styles import Styles
+from bookwheel.extraction.formats import xlsx
 from bookwheel.extraction.notes import Notes
+from bookwheel.extraction.ooxml.embedded import Embedded, Reader
 from bookwheel.extraction.ooxml.package import CUT_OFF, MC, M, Package, R, W, XmlStream
 
 _PARAGRAPH, _TABLE, _ROW, _CHUNK, _EQUATION = f"{W}p", f"{W}tbl", f"{W}tr", f"{W}altChunk", f"{M}oMathPara"
@@ -24,9 +26,24 @@ _PARAGRAPH, _TABLE, _ROW, _CHUNK, _EQUATION = f"{W}p", f"{W}tbl", f"{W}tr", f"{W
 
 def read(path: Path, notes: Notes) -> Iterator[Block | Picture]:
     """The blocks of a document. Anchors are the headings above a block, or `header`, `footnote 3`, `comment 2`."""
+    return _read(path, notes, _EMBEDDED)
+
+
+def read_alone(path: Path, notes: Notes) -> Iterator[Block | Picture]:
+    """The same without the files that are embedded in it."""
+    return _read(path, notes, {})
+
+
+_EMBEDDED: dict[str, Reader] = {
+    **dict.fromkeys((".docx", ".docm"), read_alone),
+    **dict.fromkeys((".xlsx", ".xlsm"), xlsx.read),
+}
+
+
+def _read(path: Path, notes: Notes, readers: Mapping[str, Reader]) -> Iterator[Block | Picture]:
     with Package(path, notes.folder) as package:
         part = package.main_part("wordprocessingml", "word/document.xml")
-        book = _open_book(package, part, notes)
+        book = _open_book(package, part, notes, readers)
         stream = package.stream(part, (_PARAGRAPH, _TABLE, _ROW, _CHUNK, _EQUATION))
         yield from header_blocks(book, part, "header")
         story = Story(book, part)
@@ -39,14 +56,14 @@ def read(path: Path, notes: Notes) -> Iterator[Block | Picture]:
             notes.warn("Hidden text was left out.")
 
 
-def _open_book(package: Package, part: str, notes: Notes) -> Book:
+def _open_book(package: Package, part: str, notes: Notes, readers: Mapping[str, Reader]) -> Book:
     styles = Styles(package.related_tree(part, "styles"))
     numbering = Numbering(package.related_tree(part, "numbering"), styles)
 
     def reader(_part: str) -> ParagraphReader:
         return ParagraphReader(styles, numbering, lambda _kind, _id: "")
 
-    return Book(package, notes, styles, numbering, Margin(package, part, reader))
+    return Book(package, notes, styles, numbering, Margin(package, part, reader), Embedded(package, notes, readers))
 
 
 def _body(stream: XmlStream, story: Story) -> Iterator[Block | Picture]:

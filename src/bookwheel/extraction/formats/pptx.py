@@ -1,7 +1,8 @@
 """Presentations (PPTX, PPTM, PPSX): each slide's title, text, tables, charts, diagrams, notes and comments.
 
 Slides come in the order of the show, hidden ones with them. On a slide the title comes first, then shapes from above to
-below and from left to right. Dates and slide numbers are left out, footers stand once.
+below and from left to right. Dates and slide numbers are left out; footers stand once, and so does what layouts and
+masters write on their slides. Embedded documents and workbooks stand where they are drawn.
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from pathlib import Path
 from lxml import etree
 
 from bookwheel.document import Block, BlockKind, Picture
+from bookwheel.extraction.formats import docx, xlsx
 from bookwheel.extraction.notes import MOST_PICTURE_BYTES, Notes
 from bookwheel.extraction.ooxml.blocks import cut
 from bookwheel.extraction.ooxml.drawing import chart_blocks, diagram_blocks, drawn_text, line_text
+from bookwheel.extraction.ooxml.embedded import Embedded, Reader
 from bookwheel.extraction.ooxml.package import CUT_OFF, A, P, Package, R
-from bookwheel.extraction.ooxml.shapes import MOST_DEPTH, Box, Key, Sides, placeholder_sides, shapes_in
+from bookwheel.extraction.ooxml.shapes import MOST_DEPTH, Box, Key, Sides, placeholder_sides, shapes_in, static_texts
 from bookwheel.extraction.ooxml.slide_text import frame_lines, table_rows
 from bookwheel.extraction.tables import render_table
 
@@ -29,6 +32,10 @@ _EMBEDDED = {
     "{http://schemas.microsoft.com/office/drawing/2014/chartex}chart": ("chart", f"{R}id"),
     "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds": ("diagram", f"{R}dm"),
 }
+_EMBEDDED_FILES: dict[str, Reader] = {
+    **dict.fromkeys((".docx", ".docm"), docx.read_alone),
+    **dict.fromkeys((".xlsx", ".xlsm"), xlsx.read),
+}
 _NEWER = "{http://schemas.microsoft.com/office/powerpoint/2018/8/main}"
 
 
@@ -36,7 +43,7 @@ def read(path: Path, notes: Notes) -> Iterator[Block | Picture]:
     """The blocks of a presentation. Anchors are `slide N`, counted from 1 in the order of the show."""
     with Package(path, notes.folder) as package:
         part = package.main_part("presentationml", "ppt/presentation.xml")
-        show = _Show(package, notes, part)
+        show = _Show(package, notes, part, Embedded(package, notes, _EMBEDDED_FILES))
         slides = _slides(package, part)
         hidden: list[int] = []
         for number, name in enumerate(slides, 1):
@@ -67,6 +74,15 @@ def _slides(package: Package, part: str) -> list[str]:
     return list(slides.values()) or package.related(part, "slide")
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """A layout or a master: where its placeholders stand, what it writes on its slides."""
+
+    sides: dict[Key, Sides]
+    texts: list[str]
+    shows_master: bool
+
+
 @dataclass
 class _Show:
     """What the slides of one presentation share."""
@@ -74,16 +90,25 @@ class _Show:
     package: Package
     notes: Notes
     part: str
+    embedded: Embedded
     pictures: set[str] = field(default_factory=set)
     footers: set[str] = field(default_factory=set)
-    sides: dict[str, dict[Key, Sides]] = field(default_factory=dict)
+    layouts: dict[str, _Layout] = field(default_factory=dict)
     _authors: dict[str, str] | None = None
 
-    def sides_in(self, name: str) -> dict[Key, Sides]:
-        """Where the placeholders of a layout or a master stand."""
-        if name not in self.sides:
-            self.sides[name] = placeholder_sides(self.package.tree(name))
-        return self.sides[name]
+    def layout(self, name: str) -> _Layout:
+        """The layout or the master of that name."""
+        if name not in self.layouts:
+            tree = self.package.tree(name)
+            texts = ["\n".join(frame_lines(frame, listed=False)) for frame in static_texts(tree)]
+            self.layouts[name] = _Layout(placeholder_sides(tree), texts, _shows_master(tree))
+        return self.layouts[name]
+
+    def is_new(self, text: str) -> bool:
+        """Whether it is the first time that slides repeat this text."""
+        is_new = text not in self.footers
+        self.footers.add(text)
+        return is_new
 
     def author(self, author_id: str) -> str:
         """The name of who wrote a comment, or nothing."""
@@ -122,6 +147,8 @@ class _Slide:
         for box in boxes:
             if box is not title:
                 yield from self._shape(box, 0)
+        if _shows_master(tree):
+            yield from self._static()
         yield from self._speaker_notes()
         yield from self._comments()
 
@@ -129,12 +156,22 @@ class _Slide:
         """A placeholder stands where its layout has it, or the layout's master."""
         kind, index = key
         for name in self._layouts:
-            sides = self._show.sides_in(name)
+            sides = self._show.layout(name).sides
             same = (sides[other] for other in sides if other[1] == index != "0" or other[0] == kind != "obj")
             found = sides.get(key) or next(same, None)
             if found:
                 return found
         return None
+
+    def _static(self) -> Iterator[Block]:
+        """What its layout and its master write on it, unless other slides said it before."""
+        for name in self._layouts:
+            layout = self._show.layout(name)
+            for text in layout.texts:
+                if text and self._show.is_new(text):
+                    yield from cut(BlockKind.PARAGRAPH, f"{text}\n\n", self._anchor)
+            if not layout.shows_master:
+                return
 
     def _heading(self, box: Box) -> Iterator[Block]:
         text = " ".join(drawn_text(box.element).split())
@@ -162,26 +199,31 @@ class _Slide:
             return
         lines = frame_lines(frame, listed=kind in _LISTED)
         text = "\n".join(lines)
-        if kind == "ftr":
-            if text in self._show.footers:
-                return
-            self._show.footers.add(text)
-        if text:
+        if text and (kind != "ftr" or self._show.is_new(text)):
             is_list = len(lines) > 1 and any(line.lstrip().startswith("- ") for line in lines)
             yield from cut(BlockKind.LIST if is_list else BlockKind.PARAGRAPH, f"{text}\n\n", self._anchor)
 
     def _frame(self, element: etree._Element) -> Iterator[Block | Picture]:
-        for found in element.iter(f"{A}tbl", f"{A}blip", *_EMBEDDED):
+        for found in element.iter(f"{A}tbl", f"{A}blip", f"{P}oleObj", *_EMBEDDED):
             if found.tag == f"{A}tbl":
                 yield from self._table(found)
             elif found.tag == f"{A}blip":
                 yield from self._picture(found)
+            elif found.tag == f"{P}oleObj":
+                yield from self._file(found)
             else:
                 kind, attribute = _EMBEDDED[found.tag]
                 name = self._package.target(self._name, found.get(attribute))
                 tree = self._package.tree(name) if name else None
                 if tree is not None:
                     yield from (chart_blocks if kind == "chart" else diagram_blocks)(tree, self._anchor)
+
+    def _file(self, element: etree._Element) -> Iterator[Block]:
+        """An embedded file. It stands there twice, the second time for older programs."""
+        name = self._package.target(self._name, element.get(f"{R}id"))
+        if name and name not in self._show.pictures:
+            self._show.pictures.add(name)
+            yield from self._show.embedded.blocks(name, self._anchor)
 
     def _table(self, table: etree._Element) -> Iterator[Block]:
         text = render_table(table_rows(table))
@@ -218,6 +260,11 @@ class _Slide:
                     by = f" by {author}" if author else ""
                     words = " ".join(text.split())
                     yield from cut(BlockKind.PARAGRAPH, f"[comment{by}: {words}]\n\n", self._anchor)
+
+
+def _shows_master(tree: etree._Element | None) -> bool:
+    """Whether a slide shows what its layout draws, or a layout what its master draws."""
+    return tree is None or tree.get("showMasterSp") not in ("0", "false")
 
 
 def _body_text(comment: etree._Element) -> str:

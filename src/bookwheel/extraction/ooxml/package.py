@@ -38,7 +38,6 @@ A = f"{{{_SCHEMAS}drawingml/2006/main}}"
 R = f"{{{_SCHEMAS}officeDocument/2006/relationships}}"
 M = f"{{{_SCHEMAS}officeDocument/2006/math}}"
 MC = f"{{{_SCHEMAS}markup-compatibility/2006}}"
-_RELATION = f"{{{_SCHEMAS}package/2006/relationships}}Relationship"
 _TYPES = f"{{{_SCHEMAS}package/2006/content-types}}"
 _PKG = "{http://schemas.microsoft.com/office/2006/xmlPackage}"
 
@@ -49,7 +48,7 @@ _TRANSITIONAL = rb"http://schemas.openxmlformats.org/\1/2006/"
 _RASTER_HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Relation:
     """What a part calls by an id: `kind` is the last word of its type, `target` a part's name, or a URL if `external`."""
 
@@ -105,10 +104,7 @@ class Package:
     def relations(self, part: str) -> dict[str, Relation]:
         """The relations of a part by their ids; those of the package itself for an empty name."""
         if part not in self._relations:
-            folder, name = posixpath.split(part)
-            tree = self.tree(posixpath.join(folder, "_rels", f"{name}.rels"))
-            found = () if tree is None else tree.iter(_RELATION)
-            self._relations[part] = {one.get("Id", ""): _relation(one, folder) for one in found}
+            self._relations[part] = read_relations(self.tree(relations_part(part)), part)
         return self._relations[part]
 
     def related(self, part: str, kind: str) -> list[str]:
@@ -257,6 +253,19 @@ def whole_number(text: str | None, default: int, most: int) -> int:
 def natural_order(name: str) -> list[tuple[int, str]]:
     """A key that sorts `header2` before `header10`."""
     return [(int(digits[:MOST_DIGITS] or 0), word) for word, digits in re.findall(r"(\D*)(\d*)", name)]
+
+
+def relations_part(part: str) -> str:
+    """The name of the part that lists the relations of a part; of the package itself for an empty name."""
+    folder, name = posixpath.split(part)
+    return posixpath.join(folder, "_rels", f"{name}.rels")
+
+
+def read_relations(root: etree._Element | None, part: str) -> dict[str, Relation]:
+    """The relations of a part by their ids, from the root of the part that lists them."""
+    folder = posixpath.dirname(part)
+    found = () if root is None else root.iter("{*}Relationship")
+    return {one.get("Id", ""): _relation(one, folder) for one in found}
 
 
 def _relation(element: etree._Element, folder: str) -> Relation:

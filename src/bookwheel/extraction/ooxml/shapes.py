@@ -12,6 +12,7 @@ MOST_DEPTH = 24
 OVERLAP = 60_000
 """EMU (a sixth of a centimetre): boxes that overlap by less stand beside each other."""
 _FAR = 1 << 40
+_READ = frozenset(P + name for name in ("sp", "grpSp", "graphicFrame", "pic", "cxnSp"))
 
 Key = tuple[str, str]
 """A placeholder's type and index."""
@@ -60,12 +61,19 @@ def placeholder_sides(tree: etree._Element | None) -> dict[Key, Sides]:
     return found
 
 
+def static_texts(tree: etree._Element | None) -> list[etree._Element]:
+    """The text frames of a layout or a master that each of its slides shows: those that are no placeholders."""
+    shapes = () if tree is None else tree.iter(f"{P}sp")
+    frames = (shape.find(f"{P}txBody") for shape in shapes if placeholder(shape) is None)
+    return [frame for frame in frames if frame is not None][:MOST_SHAPES]
+
+
 def _drawn(tree: etree._Element) -> Iterator[etree._Element]:
     for child in tree:
         if child.tag != f"{MC}AlternateContent":
             yield child
-        elif len(child):
-            yield from child[0]
+        elif len(child):  # ink, say, is for newer programs only: older ones are given a picture
+            yield from next((option for option in child if any(one.tag in _READ for one in option)), child[0])
 
 
 def _sides(element: etree._Element) -> Sides | None:

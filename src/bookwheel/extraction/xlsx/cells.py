@@ -21,7 +21,7 @@ MOST_KEPT_CHARACTERS = 100
 AHEAD_CHARACTERS = 16 * 1024 * 1024
 """Of a sheet that is held before its first row, because merged cells are listed after the last one."""
 
-_ROW_NUMBER = re.compile(r"""\sr=["'](\d{1,7})["']""")
+_ROW_NUMBER = re.compile(r"""[^<>]*?\sr=["'](\d{1,7})["']""")
 _REFERENCE = re.compile(r"([A-Z]{1,3})\d{1,7}\Z")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 _MERGE = re.compile(r"""mergeCell\s[^<>]*?ref=["']\$?([A-Z]{1,3})\$?(\d{1,7}):\$?([A-Z]{1,3})\$?(\d{1,7})["']""")
@@ -157,7 +157,7 @@ class SheetCells:
         ahead = "".join(held)
         self.merges = _merges(ahead, ahead.rfind(f"</{prefix}sheetData>"))
         first = ahead.find(self._row_tag)
-        self._numbered = _ROW_NUMBER.search(ahead, first, ahead.find(">", first) + 1) is not None
+        self._numbered = _ROW_NUMBER.match(ahead, first + 1) is not None
         self._pieces = chain(held, pieces)
 
     def _look_ahead(self, pieces: Iterator[str]) -> list[str]:
@@ -193,7 +193,7 @@ class SheetCells:
     def _row_number(self, part: str, before: int) -> int:
         """The number of the row that ends a part: as it says, or one more than that of the row before it."""
         start = part.rfind(self._row_tag)
-        said = _ROW_NUMBER.search(part, start, part.find(">", start) + 1) if start >= 0 else None
+        said = _ROW_NUMBER.match(part, start + 1) if start >= 0 else None
         return int(said[1]) if said else before + max(part.count(self._row_tag), 1)
 
     def _cells(self, part: str) -> dict[int, str]:

@@ -9,8 +9,9 @@ from bookwheel.document import Block, BlockKind, Picture
 from bookwheel.errors import ParsingError
 from bookwheel.extraction.archive import Archive
 from bookwheel.extraction.notes import MOST_PICTURE_BYTES, Notes
+from bookwheel.extraction.ooxml.package import Relation
 from bookwheel.extraction.xlsx.layout import quoted, reference
-from bookwheel.extraction.xlsx.package import Relation, Workbook, of_kind, relations, tree, whole_number
+from bookwheel.extraction.xlsx.package import Workbook, of_kind, relations, tree, whole_number
 from bookwheel.extraction.xlsx.text import clean, local, tree_text
 
 MOST_DRAWN = 5_000
@@ -163,7 +164,8 @@ def _comments(root: etree._Element | None) -> list[tuple[str, str, str]]:
 def read_printed(tail: str, sheet: str) -> Iterator[Block]:
     """What is printed above and below each page of a sheet, page numbers left out. `tail` follows the sheet's rows."""
     lines: dict[str, None] = {}
-    for kind, code in _PRINTED.findall(tail) if "eaderFooter" in tail else ():
+    start = tail.find("eaderFooter")
+    for kind, code in _PRINTED.findall(tail, start) if start >= 0 else ():
         parts = [part for part in _PRINTED_PART.split(clean(code)) if not _PAGE_NUMBER.search(part)]
         words = " ".join(_PRINTED_CODE.sub("", part.replace("&&", "\0")).replace("\0", "&").strip() for part in parts)
         if words.strip():

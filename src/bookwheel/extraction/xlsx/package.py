@@ -7,7 +7,6 @@ import html
 import posixpath
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 from lxml import etree
 
@@ -15,7 +14,7 @@ from bookwheel.errors import ParsingError, SizeExceeded
 from bookwheel.extraction.archive import Archive
 from bookwheel.extraction.markup import parse_xml
 from bookwheel.extraction.notes import Notes
-from bookwheel.extraction.ooxml.package import MOST_MARKUP, markup_in
+from bookwheel.extraction.ooxml.package import MOST_MARKUP, Relation, markup_in, read_relations, relations_part
 from bookwheel.extraction.xlsx.numbers import BUILT_IN, Plain, Shown, number_format
 from bookwheel.extraction.xlsx.text import open_part, read_strings
 
@@ -27,18 +26,9 @@ MOST_CELLS = 20_000_000
 
 
 _NUMBER_FORMAT = re.compile(r"numFmt\s((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)")
-_STYLE = re.compile(r"<(?:[\w.-]+:)?xf(?=[\s/>])[^<>]*")
-_FORMAT_ID = re.compile(r"""numFmtId=["'](\d+)""")
+_STYLE = re.compile(r"""<(?:[\w.-]+:)?xf(?=[\s/>])(?:[^<>]*?\snumFmtId=["'](\d+))?""")
+"""The number format of a style, or nothing where it has none."""
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*("[^"]*"|'[^']*')""")
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """What a part points to: the last word of the relationship's type, and the part's name or an address."""
-
-    kind: str
-    target: str
-    external: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +75,7 @@ def _text(archive: Archive, part: str) -> str:
 
 def relations(archive: Archive, part: str) -> dict[str, Relation]:
     """The relationships of a part, by their ids. The empty name is the package itself."""
-    folder, _, name = part.rpartition("/")
-    root = tree(archive, f"{folder}/_rels/{name}.rels".lstrip("/"))
-    found: dict[str, Relation] = {}
-    for element in () if root is None else root.iter("{*}Relationship"):
-        target = element.get("Target") or ""
-        external = element.get("TargetMode") == "External"
-        kind = (element.get("Type") or "").rpartition("/")[2]
-        found[element.get("Id") or ""] = Relation(kind, target if external else _resolve(folder, target), external)
-    return found
-
-
-def _resolve(folder: str, target: str) -> str:
-    """The name of a part from the folder of the part that points to it."""
-    path = [] if target.startswith("/") else folder.split("/")
-    for step in unquote(target).split("/"):
-        if step == "..":
-            path = path[:-1]
-        elif step not in ("", "."):
-            path.append(step)
-    return "/".join(path).lstrip("/")
+    return read_relations(tree(archive, relations_part(part)), part)
 
 
 def of_kind(found: dict[str, Relation], *kinds: str) -> list[str]:
@@ -171,14 +142,13 @@ def _read_shows(styles: str, *, from_1904: bool) -> list[Shown]:
     for attributes in _NUMBER_FORMAT.findall(_between(styles, "numFmts")):
         said = dict(_ATTRIBUTE.findall(attributes))
         codes[whole_number(said.get("numFmtId", "").strip("\"'"))] = html.unescape(said.get("formatCode", "")[1:-1])
-    shows: dict[int, Shown] = {}
+    shows: dict[str, Shown] = {}
     found = []
-    for style in _STYLE.findall(_between(styles, "cellXfs")):
-        number = whole_number(next(iter(_FORMAT_ID.findall(style)), ""))
-        if number not in shows:
-            code = codes.get(number)
-            shows[number] = number_format(code, from_1904=from_1904) if code else Plain()
-        found.append(shows[number])
+    for digits in _STYLE.findall(_between(styles, "cellXfs")):
+        if digits not in shows:
+            code = codes.get(whole_number(digits))
+            shows[digits] = number_format(code, from_1904=from_1904) if code else Plain()
+        found.append(shows[digits])
     return found
 
 

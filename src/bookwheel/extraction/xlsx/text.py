@@ -78,10 +78,13 @@ def read_strings(archive: Archive, part: str, notes: Notes) -> list[str]:
     strings: list[str] = []
     try:
         prefix, pieces = open_part(archive, part)
-        end_tag = f"</{prefix}si>"
+        end_tag, is_simple = f"</{prefix}si>", _string_pattern(prefix)
         for chunk in in_chunks(pieces, end_tag):
             for item in chunk.split(end_tag):
-                strings.extend(_strings_of(item, prefix))
+                if simple := is_simple(item):
+                    strings.append(clean(simple[1]))
+                else:
+                    strings += _strings_of(item, prefix)
             if len(strings) > MOST_STRINGS:
                 raise SizeExceeded
     except KeyError:
@@ -110,10 +113,6 @@ def _text_pattern(prefix: str) -> re.Pattern[str]:
 
 def _strings_of(item: str, prefix: str) -> Iterator[str]:
     """The string that ends an item's text, after the empty ones before it, which have no end tag."""
-    simple = _string_pattern(prefix)(item)
-    if simple:
-        yield clean(simple[1])
-        return
     empty = _empty_string_pattern(prefix)
     yield from [""] * len(empty.findall(item))
     start = empty.sub("", item).rfind(f"<{prefix}si")
