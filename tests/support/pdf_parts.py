@@ -81,12 +81,10 @@ def stream(data: bytes, head: str = "<<") -> bytes:
     return f"{head}/Filter/FlateDecode/Length {len(packed)}>>stream\n".encode() + packed + b"\nendstream"
 
 
-def pdf(
-    sheets: Sequence[Sheet], *, catalog: str = "", more: Sequence[bytes] = (), fonts: dict[str, bytes] | None = None
-) -> bytes:
-    """A whole file. `more` are objects from number 3 on, which `catalog` and the annotations may name."""
+def pdf(sheets: Sequence[Sheet], *, catalog: str = "", more: Sequence[bytes] = (), fonts: str = "") -> bytes:
+    """A whole file. `more` are objects from number 3 on, which `catalog` the annotations and `fonts` may name."""
     objects = [b"", b"", *more]
-    names = []
+    names = [fonts]
     for key, font in FONTS.items():
         objects.append(font)
         names.append(f"/{key} {len(objects)} 0 R")
@@ -117,6 +115,22 @@ def assemble(objects: Sequence[bytes], trailer: str = "") -> bytes:
     size = len(objects) + 1
     trailer = f"trailer<</Size {size}/Root 1 0 R{trailer}>>\nstartxref\n{len(data)}\n%%EOF"
     return data + f"xref\n0 {size}\n0000000000 65535 f \n{table}{trailer}".encode()
+
+
+_ANY_MAP = (
+    b"begincmap 1 begincodespacerange <0000> <ffff> endcodespacerange 1 beginbfrange <0000> <ffff> <0000> endbfrange"
+)
+_ANY_FONT = (
+    b"<</Type/Font/Subtype/Type0/BaseFont/Any/Encoding/Identity-H/ToUnicode 3 0 R/DescendantFonts[<</Type/Font"
+    b"/Subtype/CIDFontType2/BaseFont/Any/DW 500/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>]>>"
+)
+ANY_SCRIPT = (stream(_ANY_MAP + b" endcmap"), _ANY_FONT)
+"""Objects 3 and 4: a font in which every script can be written, each character half as wide as high."""
+
+
+def any_text(x: float, y: float, words: str, size: float = 10) -> bytes:
+    """Words in whatever script, each character where it stands in the string: from left to right."""
+    return f"BT /U {size} Tf {x} {y} Td <{words.encode('utf-16-be').hex()}> Tj ET\n".encode()
 
 
 def write_pdf(folder: Path, *sheets: Sheet | bytes, catalog: str = "", more: Sequence[bytes] = ()) -> Path:

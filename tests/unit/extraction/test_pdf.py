@@ -334,3 +334,28 @@ def test_an_outline_that_goes_in_circles_does_no_harm(tmp_path: Path) -> None:
 def test_a_bomb_of_text_stays_within_its_limits(tmp_path: Path) -> None:
     source = write_pdf(tmp_path, b"BT /F 1 Tf 1 0 0 1 5 5 Tm\n" + b"(aaaaaaaaaa bbbbbbbbbb) Tj\n" * 100_000 + b"ET")
     assert len(text_of(source)) < 1_000_000
+
+
+def warnings_of(source: Path) -> list[str]:
+    notes = Notes(source.parent)
+    list(read(source, notes))
+    return notes.warnings
+
+
+def test_attached_files_are_told(tmp_path: Path) -> None:
+    files = [b"<</Type/Filespec/F(data.txt)/UF(data.txt)/EF<</F 4 0 R>>>>", stream(b"Hello")]
+    names = "/Names<</EmbeddedFiles<</Names[(data.txt) 3 0 R (more.txt) 3 0 R]>>>>"
+    source = write_pdf(tmp_path, text(72, 700, "Text."), catalog=names, more=files)
+    assert warnings_of(source) == ["It holds 2 attached files that were not read."]
+
+
+def test_a_form_of_xfa_is_told(tmp_path: Path) -> None:
+    source = write_pdf(tmp_path, text(72, 700, "Please wait."), catalog="/AcroForm<</Fields[]/XFA(x)>>")
+    assert warnings_of(source) == ["It is an XFA form: only what its pages show without a form program was read."]
+
+
+@pytest.mark.parametrize("kind", ["Text", "Line", "Polygon", "FileAttachment", "Stamp"])
+def test_what_was_said_of_a_place_is_a_comment(tmp_path: Path, kind: str) -> None:
+    note = f"<</Type/Annot/Subtype/{kind}/Rect[72 590 200 610]/Contents(See here)>>"
+    source = write_pdf(tmp_path, Sheet(text(72, 700, "Text."), notes=[note]))
+    assert text_of(source) == "Text.\n\nComment: See here\n\n"

@@ -314,3 +314,45 @@ FULL = "words that fill the line from one edge to the other"
 )
 def test_paragraphs_end_where_they_show_it(what: str, places: list[tuple[str, float, float]], count: int) -> None:
     assert len(find_paragraphs(as_lines(*places))) == count, what
+
+
+def test_labels_in_a_row_do_not_end_a_table(tmp_path: Path) -> None:
+    rows = [
+        ("Cash", "10", "11"),
+        ("Total", "10", "11"),
+        ("Commitments",),
+        ("Equity",),
+        ("Held by owners",),
+        ("Of all kinds",),
+    ]
+    rows += [("Shares", "9", "9"), ("Total equity", "9", "9")]
+    content = b"".join(
+        text(x, 700 - 12 * n, c) for n, row in enumerate(rows) for x, c in zip((72, 300, 400), row, strict=False)
+    )
+    [table] = tables_of(tmp_path, content)
+    assert [line.count("|") for line in table.splitlines()] == [4] * (len(rows) + 1) + [0]
+
+
+def test_running_text_ends_a_table(tmp_path: Path) -> None:
+    rows: list[tuple[str, ...]] = [("Cash", "10", "11"), ("Debt", "10", "11"), ("Total", "10", "11")]
+    prose = [(LEFT[0] + " " + RIGHT[0] + " " + LEFT[1],)] * 4
+    places = enumerate([*rows, *prose, *rows])
+    content = b"".join(text(x, 700 - 12 * n, c) for n, row in places for x, c in zip((72, 300, 400), row, strict=False))
+    assert len(tables_of(tmp_path, content)) == 2
+
+
+def test_formulas_between_lines_do_not_part_a_paragraph() -> None:
+    prose = [(f"prose{n} " * 12, 100.0 + 18 * n) for n in range(4)]
+    pieces = [(sign, 180.0 + 7 * n) for n, sign in enumerate("abcdefgh")]
+    words = [
+        Word(word, 50 + 40 * place, 85 + 40 * place, base, 10, False, n)
+        for n, (line, base) in enumerate([*prose, *pieces])
+        for place, word in enumerate(line.split())
+    ]
+    assert len(find_paragraphs(find_lines(words))[0]) == 4
+
+
+def test_an_item_begins_a_line_of_its_own_even_where_the_one_above_has_no_end() -> None:
+    words = words_of(("a)_every_wheel_turns", 50, 100), ("b) it_stands_still", 50, 118))
+    words = [part._replace(text=text) for part in words for text in (part.text.replace("_", " "),)]
+    assert len(find_paragraphs(find_lines(words))) == 2

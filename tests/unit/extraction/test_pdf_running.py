@@ -78,3 +78,36 @@ def test_what_ran_in_earlier_pages_is_known_later() -> None:
 
 def test_a_page_without_words_has_no_lines() -> None:
     assert margin_lines([], TOP, BOTTOM, 1) == []
+
+
+def cells(*rows: tuple[float, str]) -> list[Word]:
+    """Rows of cells, each a word, that stand at the same places of their rows."""
+    return [
+        Word(text, 50 + 120 * place, 90 + 120 * place, base, 10, False, 10 * number + place)
+        for number, (base, row) in enumerate(rows)
+        for place, text in enumerate(row.split())
+    ]
+
+
+def test_the_head_of_a_table_stands_on_every_page() -> None:
+    pages = [
+        cells((HEAD, "Book Author Year"), (HEAD + 14, " ".join(f"{c}{'xyz'[n]}" for c in "ABC"))) for n in range(3)
+    ]
+    assert all(words[:3] == ["Book", "Author", "Year"] and len(words) == 6 for words in left_of(pages))
+
+
+def test_a_head_in_three_parts_over_other_text_stands_once() -> None:
+    pages = [[*cells((HEAD, "Books 1588 Ramelli")), *page((f"text {'xyz'[n]}", HEAD + 40))] for n in range(3)]
+    assert left_of(pages)[1:] == [["text y"], ["text z"]]
+
+
+def test_a_head_right_over_a_table_of_other_places_stands_once() -> None:
+    rows = [
+        [
+            word._replace(x0=word.x0 + 33, x1=word.x1 + 57)
+            for word in cells((HEAD + 14, " ".join(f"{c}{'xyz'[n]}" for c in "ABC")))
+        ]
+        for n in range(3)
+    ]
+    pages = [[*cells((HEAD, "Books 1588 Ramelli")), *row] for row in rows]
+    assert left_of(pages)[1:] == [["Ay", "By", "Cy"], ["Az", "Bz", "Cz"]]

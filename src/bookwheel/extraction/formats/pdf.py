@@ -15,6 +15,7 @@ from bookwheel.document import Block, BlockKind, Picture
 from bookwheel.errors import ParsingError
 from bookwheel.extraction.notes import MOST_PAGES, Notes
 from bookwheel.extraction.pdf.blocks import Manner, fold_title, page_blocks
+from bookwheel.extraction.pdf.opening import open_document
 from bookwheel.extraction.pdf.pages import Page, read_page
 from bookwheel.extraction.pdf.running import RunningLines, margin_lines
 from bookwheel.extraction.pdf.words import Frame
@@ -22,6 +23,7 @@ from bookwheel.extraction.pdf.words import Frame
 GROUP_PAGES = 32
 MOST_TITLES = 5_000
 MOST_TITLE_DEPTH = 8
+_XFA = (pdfium.raw.FORMTYPE_XFA_FULL, pdfium.raw.FORMTYPE_XFA_FOREGROUND)
 
 
 def read(path: Path, notes: Notes) -> Iterator[Block | Picture]:
@@ -33,6 +35,7 @@ def read(path: Path, notes: Notes) -> Iterator[Block | Picture]:
     try:
         if len(document) > MOST_PAGES:
             notes.reading("page", len(document), len(document))
+        _warn(document, notes)
         yield from _Reader(document, notes).blocks()
     finally:
         document.close()
@@ -40,7 +43,7 @@ def read(path: Path, notes: Notes) -> Iterator[Block | Picture]:
 
 def _open(path: Path) -> pdfium.PdfDocument:
     try:
-        document = pdfium.PdfDocument(path)
+        document = open_document(path)
         if document.get_formtype():
             document.init_forms()
     except pdfium.PdfiumError as error:
@@ -52,6 +55,16 @@ def _open(path: Path) -> pdfium.PdfDocument:
             ) from error
         raise ParsingError("It is damaged: it cannot be opened as a PDF.") from error
     return document
+
+
+def _warn(document: pdfium.PdfDocument, notes: Notes) -> None:
+    """Say what the file holds beside its pages."""
+    if document.get_formtype() in _XFA:
+        notes.warn("It is an XFA form: only what its pages show without a form program was read.")
+    attached = document.count_attachments()
+    if attached:
+        files = "an attached file that was" if attached == 1 else f"{attached} attached files that were"
+        notes.warn(f"It holds {files} not read.")
 
 
 class _Reader:

@@ -8,8 +8,10 @@ from itertools import groupby
 
 from bookwheel.document import Block, BlockKind, part_text
 from bookwheel.extraction.pdf.columns import Item, line_item, regions, rule_item, table_item
+from bookwheel.extraction.pdf.direction import runs_from_right
 from bookwheel.extraction.pdf.drawing import Drawing, Rule
 from bookwheel.extraction.pdf.grids import Table, find_ruled_tables, merge_rules
+from bookwheel.extraction.pdf.letters import join_initials
 from bookwheel.extraction.pdf.lines import LEADERS, Line, find_lines, is_wide, join_lines
 from bookwheel.extraction.pdf.paragraphs import BULLET, NUMBERED, find_paragraphs
 from bookwheel.extraction.pdf.tables import find_plain_tables
@@ -146,7 +148,7 @@ def _frame_rules(drawing: Drawing, angle: int) -> tuple[list[Rule], list[Rule]]:
 def _frame_blocks(
     words: list[Word], horizontals: list[Rule], verticals: list[Rule], manner: Manner, anchor: str
 ) -> Iterator[Block]:
-    tables, words = find_ruled_tables(words, horizontals, verticals)
+    tables, words = find_ruled_tables(join_initials(words), horizontals, verticals)
     items = [*map(line_item, find_lines(words)), *map(table_item, tables)]
     for region in regions([*items, *_barriers(items, horizontals)]):
         yield from _region_blocks(region, manner, anchor)
@@ -178,6 +180,8 @@ def _region_blocks(items: list[Item], manner: Manner, anchor: str) -> Iterator[B
 
 def _table_blocks(table: Table, anchor: str) -> Iterator[Block]:
     rows = [[LEADERS.sub(" ...", cell) for cell in row] for row in table.rows]
+    if runs_from_right("".join(map("".join, rows))):
+        rows = [row[::-1] for row in rows]
     text = render_table(rows[:BLOCK_ROWS])
     for start in range(BLOCK_ROWS, len(rows), BLOCK_ROWS):
         yield Block(BlockKind.TABLE, text, anchor)

@@ -5,6 +5,7 @@ side, parts it into what stands above, to the left, to the right and below; each
 pieces to the left and to the right are cells of the same rows rather than running text, they stay together.
 """
 
+import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
+from bookwheel.extraction.pdf.direction import runs_from_right
 from bookwheel.extraction.pdf.grids import Table
 from bookwheel.extraction.pdf.lines import Line, is_wide
 
@@ -74,8 +76,14 @@ def regions(items: list[Item], depth: int = MOST_DEPTH) -> Iterator[list[Item]]:
             yield sorted(found, key=attrgetter("top"))
         return
     above, left, right, below = _part(items, cut)
-    for part in (above, left, right, below):
+    sides = (right, left) if _is_from_right(items) else (left, right)
+    for part in (above, *sides, below):
         yield from regions(part, depth - 1)
+
+
+def _is_from_right(items: list[Item]) -> bool:
+    """Whether columns go from right to left, as their lines do."""
+    return runs_from_right("".join(item.content.words[0].text for item in items if isinstance(item.content, Line)))
 
 
 def _part(items: list[Item], cut: _Cut) -> tuple[list[Item], list[Item], list[Item], list[Item]]:
@@ -110,7 +118,7 @@ def _edges(items: list[Item], least: float) -> list[int]:
     before = list(accumulate((weight for _, weight in ends), initial=0))
     after = list(accumulate((weight for _, weight in reversed(starts)), initial=0))
     sides = []
-    for edge in {2 * round(item.x0 / 2) for item in items}:
+    for edge in {2 * math.floor(item.x0 / 2) for item in items}:
         left = before[bisect_right(ends, (edge - least, float("inf")))]
         right = after[len(starts) - bisect_left(starts, (edge - 0.5, 0))]
         if left and right:

@@ -37,6 +37,10 @@ _COMMENTS = frozenset(
         pdfium_c.FPDF_ANNOT_CIRCLE,
         pdfium_c.FPDF_ANNOT_STAMP,
         pdfium_c.FPDF_ANNOT_INK,
+        pdfium_c.FPDF_ANNOT_LINE,
+        pdfium_c.FPDF_ANNOT_POLYGON,
+        pdfium_c.FPDF_ANNOT_POLYLINE,
+        pdfium_c.FPDF_ANNOT_FILEATTACHMENT,
     )
 )
 _HIDDEN = pdfium_c.FPDF_ANNOT_FLAG_HIDDEN

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import attrgetter
 
+from bookwheel.extraction.pdf.direction import order_from_right, right_brackets, runs_from_right
+from bookwheel.extraction.pdf.letters import join_spaced
 from bookwheel.extraction.pdf.words import HYPHEN, Word
 
 NUMBER = re.compile(r"[-–—−(+$€£¥]*\d[\d.,  ]*[%)]*|[-–—−]")
@@ -65,6 +67,8 @@ def join_words(words: Sequence[Word]) -> str:
     """The words of one line, with spaces but between characters of a script that has none."""
     if len(words) == 1:
         return words[0].text
+    if (spaced := join_spaced(words)) is not None:
+        return spaced
     parts = [words[0].text]
     for before, word in pairwise(words):
         if not (
@@ -74,7 +78,10 @@ def join_words(words: Sequence[Word]) -> str:
         ):
             parts.append(" ")
         parts.append(word.text)
-    return "".join(parts)
+    text = "".join(parts)
+    if runs_from_right(text):
+        return right_brackets(" ".join(word.text for word in order_from_right(words)))
+    return text
 
 
 def clean(text: str) -> str:

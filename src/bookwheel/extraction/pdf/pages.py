@@ -16,6 +16,7 @@ from bookwheel.extraction.pdf.drawing import Drawing, Image, read_drawing
 from bookwheel.extraction.pdf.forms import read_writings
 from bookwheel.extraction.pdf.legible import is_legible, is_lost
 from bookwheel.extraction.pdf.render import render_part, thumbnail
+from bookwheel.extraction.pdf.vertical import part_vertical
 from bookwheel.extraction.pdf.words import Frame, PageBox, TextLayer, page_box, read_text_layer, turn_box
 
 LITTLE_TEXT = 200
@@ -66,7 +67,7 @@ class Page:
 def read_page(sheet: pdfium.PdfPage, number: int, notes: Notes) -> Page:
     """Read an open page, `number` from 1. Raises PdfiumError."""
     box = page_box(sheet)
-    layer = read_text_layer(sheet, box)
+    layer = part_vertical(read_text_layer(sheet, box))
     drawing = read_drawing(sheet)
     frames = layer.frames
     angle = frames[0].angle if frames else 0

@@ -6,9 +6,11 @@ a line that ends early, another size or weight of letters, the mark of a list it
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
+from bookwheel.extraction.pdf.direction import runs_from_right
 from bookwheel.extraction.pdf.lines import LEADERS, Line, is_wide, joined_row, rows_of
 
 BULLET = re.compile(r"([•‣◦▪●○■□◆◇▶►➢➤✓✔✗❖·∙⁃]|[\uf000-\uf0ff]|[-–—*](?=\s))\s*(?=\S)|[•▪●■\uf0b7\uf0a7]\s*$")
@@ -23,11 +25,17 @@ _GOES_ON = re.compile(
 _ENDS = (".", "!", "?", ":", ";", "。", "！", "？", "：", "；", "”", '"', ")", "）", "…")
 
 
+LONG = 0.7
+"""Of a column's width: lines of running text, whose distance counts before that of pieces of formulas."""
+
+
 def find_paragraphs(lines: Sequence[Line]) -> list[list[Line]]:
     """The lines of a column, from top to bottom, by paragraphs. Pieces on one baseline become one line."""
     rows = [joined_row(row) for row in rows_of(lines)]
     if not rows:
         return []
+    if runs_from_right("".join(row.text for row in rows)):
+        rows = [replace(row, x0=-row.x1, x1=-row.x0) for row in rows]
     column = _Column(rows)
     paragraphs = [[rows[0]]]
     for before, line in pairwise(rows):
@@ -49,12 +57,10 @@ class _Column:
     def __init__(self, rows: list[Line]) -> None:
         self.left = min(row.x0 for row in rows)
         self.right = max(row.x1 for row in rows)
-        steps = [
-            (line.base - before.base) / max(line.size, before.size)
-            for before, line in pairwise(rows)
-            if 0.8 < line.size / before.size < 1.25
-        ]
-        close = [step for step in steps if step < 2.6]
+        least = LONG * (self.right - self.left)
+        pairs = [(before, line) for before, line in pairwise(rows) if 0.8 < line.size / before.size < 1.25]
+        text = [pair for pair in pairs if min(line.x1 - line.x0 for line in pair) > least]
+        close = _close_steps(text) or _close_steps(pairs)
         self.step = median(close) if close else 1.3
 
     def ends_between(self, paragraph: list[Line], before: Line, line: Line) -> bool:
@@ -66,7 +72,8 @@ class _Column:
             return not _stays_in_line(before, line)
         step = (line.base - before.base) / size
         if step > min(1.25 * self.step, 2.4) + 0.05 or (len(paragraph) > 1 and step > 1.25 * _step(paragraph)):
-            return step > 1.9 or not line.text[:1].islower() or before.text.endswith(_ENDS)
+            goes_on = line.text[:1].islower() and not before.text.endswith(_ENDS) and not is_item(line.text)
+            return step > 1.9 or not goes_on
         if before.bold != line.bold and _ends_early(before, line, self.right, 1.0):
             return True
         return is_item(line.text) or self._is_indented(paragraph, before, line) or self._ended(before, line)
@@ -97,6 +104,12 @@ class _Column:
 def _is_section(before: Line, line: Line) -> bool:
     """Whether a heading with a number goes on in the second line."""
     return before.bold and line.bold and _SECTION.match(before.text) is not None
+
+
+def _close_steps(pairs: list[tuple[Line, Line]]) -> list[float]:
+    """From line to line, in letter heights, but for those with much space between them."""
+    steps = ((line.base - before.base) / max(line.size, before.size) for before, line in pairs)
+    return [step for step in steps if step < 2.6]
 
 
 def _step(paragraph: list[Line]) -> float:

@@ -7,6 +7,7 @@ import pypdfium2 as pdfium
 from PIL import Image
 
 from bookwheel.extraction.pdf.drawing import read_drawing
+from bookwheel.extraction.pdf.opening import open_document
 from bookwheel.extraction.pdf.words import PageBox
 
 MOST_PIXELS = 40_000_000
@@ -24,7 +25,7 @@ def render_page(path: Path, page: int, dpi: int) -> Image.Image:
 
     Raises PdfiumError where it cannot be opened.
     """
-    with pdfium.PdfDocument(path) as document:
+    with open_document(path) as document:
         if document.get_formtype():
             document.init_forms()
         return _render(document[page], dpi, MOST_PIXELS, grey=False)
@@ -35,7 +36,7 @@ def best_dpi(path: Path, page: int) -> int:
 
     Raises PdfiumError where it cannot be opened.
     """
-    with pdfium.PdfDocument(path) as document:
+    with open_document(path) as document:
         sheet = document[page]
         area = max(1.0, sheet.get_width() * sheet.get_height())
         images = [image for image in read_drawing(sheet).images if image.area > LEAST_SHARE * area]

@@ -17,6 +17,10 @@ MARGIN = 0.11
 SLACK = 3.0
 WIDE = 1.5
 """Letter heights between the pieces of a line."""
+LEAST_CELLS = 3
+"""Of a row that makes it a table's."""
+REACH = 3.0
+"""Letter heights from one row of a table to the next."""
 FIRST, LAST = -1_000_000, 1_000_000
 """Places of a first or last line that is a number, wherever it stands: short pages have theirs right below the text."""
 MOST_NUMBERS = 4
@@ -68,7 +72,11 @@ def margin_lines(words: Sequence[Word], top: float, bottom: float, page: int) ->
     first, last = min((w.base for w in words), default=0.0), max((w.base for w in words), default=0.0)
     near = [word for word in words if not max(top + margin, first + 1) < word.base < min(bottom - margin, last - 1)]
     lines = []
-    for piece in _pieces(near):
+    pieces = list(_pieces(near))
+    heads = _table_heads([piece for piece in pieces if piece[0].base <= top + margin], words)
+    for piece in pieces:
+        if piece[0].base in heads:
+            continue
         text, base = " ".join(word.text for word in piece), piece[0].base
         is_number = not any(map(str.isalpha, text)) or _is_roman(text)
         places = [round((base - top) / SLACK)] if not top + margin < base < bottom - margin else []
@@ -76,6 +84,26 @@ def margin_lines(words: Sequence[Word], top: float, bottom: float, page: int) ->
             places.append(FIRST if base == first else LAST)
         lines.append(MarginLine(piece, [key for place in places for key in _keys(text, place, page)], is_number))
     return lines
+
+
+def _table_heads(pieces: list[list[Word]], words: Sequence[Word]) -> set[float]:
+    """The baselines, among those of a page's top, where a table begins: its cells stand over those of the next row."""
+    heads = set()
+    for base, count in Counter(piece[0].base for piece in pieces).items():
+        if count < LEAST_CELLS:
+            continue
+        head = [piece for piece in pieces if piece[0].base == base]
+        size = head[0][0].size
+        below = min((word.base for word in words if 0.5 * size < word.base - base < REACH * size), default=None)
+        row = list(_pieces([word for word in words if word.base == below]))
+        if len(row) >= LEAST_CELLS and sum(_stands_over(cell, row) for cell in head) >= LEAST_CELLS:
+            heads.add(base)
+    return heads
+
+
+def _stands_over(cell: list[Word], row: list[list[Word]]) -> bool:
+    left, right = cell[0].x0, cell[-1].x1
+    return any(min(abs(left - other[0].x0), abs(right - other[-1].x1)) < SLACK for other in row)
 
 
 def _pieces(words: list[Word]) -> Iterator[list[Word]]:

@@ -71,7 +71,7 @@ def _box(lines: list[Line]) -> Box:
 
 
 def _runs(rows: list[list[Line]]) -> Iterator[tuple[int, int]]:
-    """From which row to which a table may go: rows of several pieces, with at most three of one piece in between."""
+    """From which row to which a table may go: rows of several pieces, with a few of one piece in between."""
     index = 0
     while index < len(rows):
         if len(rows[index]) < 2:
@@ -80,13 +80,21 @@ def _runs(rows: list[list[Line]]) -> Iterator[tuple[int, int]]:
         first = last = index
         for index in range(first + 1, len(rows)):
             before, row = rows[index - 1], rows[index]
-            if row[0].base - before[0].base > 3.2 * max(row[0].size, before[0].size) or index - last > 3:
+            if row[0].base - before[0].base > 3.2 * max(row[0].size, before[0].size) or index - last > _most_labels(
+                rows[last:index]
+            ):
                 break
             if len(row) > 1:
                 last = index
         index = last + 1
         if last - first + 1 >= LEAST_ROWS:
             yield first, last + 1
+
+
+def _most_labels(rows: list[list[Line]]) -> int:
+    """How many rows of one piece may stand in a table after the first of these: more where they end before its cells."""
+    full, *labels = rows
+    return 8 if all(row[0].x1 < full[1].x0 for row in labels if len(row) == 1) else 3
 
 
 def _row(lines: list[Line]) -> _Row:

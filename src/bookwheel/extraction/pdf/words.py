@@ -20,8 +20,6 @@ HYPHEN = "\x02"
 MOST_CHARACTERS = 400_000
 """On one page. A page in small print has 15,000."""
 DOWNWARDS = 270
-LEAST_STACK = 3
-"""Letters below one another that make a word."""
 SAMPLE_STEP = 7
 """About every seventh word is asked about more."""
 LEAST_SIZE = 0.5
@@ -33,6 +31,9 @@ _REPLACEABLE = re.compile("[\x00\x80-\x9f\xad\ufffe]")
 _LINE = re.compile(r"[^\r\n]+")
 _WORD = re.compile(r"[^\s\x02]+\x02?|\x02")
 """After a hyphen PDFium goes on with the next line, without a space."""
+_LATIN = re.compile("[A-Za-z]")
+FROM_RIGHT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe]")
+"""Letters of Hebrew, Arabic and their like."""
 _BOLD_NAME = re.compile(rb"bold|black|heavy|demi|-medi\b|simhei", re.IGNORECASE)
 _NAME_BYTES = 128
 _BOLD_WEIGHT = 600
@@ -146,7 +147,6 @@ def read_text_layer(page: pdfium.PdfPage, box: PageBox) -> TextLayer:
             words.setdefault(angle, []).append(word)
     finally:
         textpage.close()
-    _part_vertical(words)
     frames = sorted((Frame(angle, found) for angle, found in words.items()), key=lambda frame: -frame.characters)
     samples = max(1, reader.samples)
     return TextLayer(frames, reader.unmapped / samples, reader.hidden / samples)
@@ -182,8 +182,10 @@ class _Reader:
     def words(self) -> Iterator[tuple[int, Word]]:
         """The visible words in PDFium's order, each with its angle."""
         text = self._text
+        may_turn = FROM_RIGHT.search(text) is not None
         for number, line in enumerate(_LINE.finditer(text)):
             style = None
+            from_right = may_turn and FROM_RIGHT.search(text, *line.span()) is not None
             for match in _WORD.finditer(text, *line.span()):
                 start, end = match.span()
                 first, last = self._index(start), self._index(end - 1)
@@ -192,11 +194,14 @@ class _Reader:
                 if (start + number) % SAMPLE_STEP == 0:
                     self._take_sample(first)
                 height = self._first.top - self._first.bottom
+                is_torn = (
+                    "\u2e80" <= text[start] < "\ud800" and abs(self._last.bottom - self._first.bottom) > 1.3 * height
+                ) or (from_right and self._last.left < self._first.left and bool(_LATIN.search(text, start, end)))
                 if abs(self._last.top - self._last.bottom - height) > 0.15 * height:
                     style = self._larger_style(first, last)
                 elif style is None or abs(height - style.height) > 0.01 * height:
                     style = self._style(first, height)
-                if style.angle or self._is_torn(end - start, style.size):
+                if style.angle or is_torn or self._is_torn(end - start, style.size):
                     yield from self._turned(match.group(), start, style, number)
                 elif (word := self._word(match.group(), style, number)) is not None:
                     yield 0, word
@@ -223,8 +228,8 @@ class _Reader:
         """An upright word between the first box and the last, None where it lies outside of the page."""
         first, last = self._first, self._last
         x0, x1 = first.left, last.right
-        if x1 < x0:  # from right to left
-            x0, x1 = last.left, first.right
+        if last.left < x0:  # from right to left
+            x0, x1 = last.left, max(x1, first.right)
         base = first.bottom + style.rise
         if not self._page.holds((x0 + x1) / 2, base + 0.3 * style.size):
             return None
@@ -302,47 +307,6 @@ class _Reader:
         name = ctypes.create_string_buffer(_NAME_BYTES)
         pdfium_c.FPDFText_GetFontInfo(self._raw, index, name, _NAME_BYTES, None)
         return bool(_BOLD_NAME.search(name.value))
-
-
-def _part_vertical(words: dict[int, list[Word]]) -> None:
-    """Move letters that stand one below the other into the frame of text that runs downwards, as words."""
-    upright = words.get(0, [])
-    kept: list[Word] = []
-    for stack in _stacks(upright):
-        if len(stack) >= LEAST_STACK:
-            words.setdefault(DOWNWARDS, []).append(_turned_stack(stack))
-        else:
-            kept += stack
-    if len(kept) < len(upright):
-        words[0] = kept
-
-
-def _stacks(words: list[Word]) -> Iterator[list[Word]]:
-    """The words in their order, single letters that stand below one another together."""
-    stack: list[Word] = []
-    for word in words:
-        if stack and not (_is_letter(word) and _is_letter(stack[-1]) and _stands_below(word, stack[-1])):
-            yield stack
-            stack = []
-        stack.append(word)
-    if stack:
-        yield stack
-
-
-def _is_letter(word: Word) -> bool:
-    return len(word.text) == 1 and word.text.isalpha()
-
-
-def _stands_below(word: Word, above: Word) -> bool:
-    step = (word.base - above.base) / word.size
-    return 0.8 < step < 1.3 and abs((word.x0 + word.x1) - (above.x0 + above.x1)) < 0.6 * word.size
-
-
-def _turned_stack(stack: list[Word]) -> Word:
-    first, last = stack[0], stack[-1]
-    text = "".join(word.text for word in stack)
-    middle = (first.x0 + first.x1) / 2
-    return Word(text, first.top, last.bottom, 0.3 * first.size - middle, first.size, first.bold, first.line)
 
 
 def _follows(piece: Word, word: Word) -> bool:
