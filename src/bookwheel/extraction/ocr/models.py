@@ -41,6 +41,10 @@ READER_HEIGHT = 48
 READER_STEP = 8
 """Pixels of width for which the reader gives one vote."""
 MOST_READER_WIDTH = 2_400
+WORD_GAP = 0.13
+"""Of a line's height: a space between two words, where the line has to be cut."""
+WIDE = "\u2e80"
+"""The first character of the scripts without spaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +99,19 @@ class Reader:
     def _read_halves(self, line: Pixels) -> Reading:
         """A line too long for one go, parted where there is least ink near its middle."""
         width = line.shape[1]
-        window = slice(width // 2 - width // 16, width // 2 + width // 16 + 1)
-        middle = window.start + int(np.argmin(line[:, window].std(axis=(0, 2))))
+        middle, is_space = _best_cut(line)
         left, right = self.read(line[:, :middle]), self.read(line[:, middle:])
-        places = [left.places * middle / width, (right.places * (width - middle) + middle) / width]
         lengths = [len(left.text), len(right.text)]
-        confidence = float(np.average([left.confidence, right.confidence], weights=lengths)) if any(lengths) else 0.0
-        return Reading(left.text + right.text, confidence, np.concatenate(places))
+        if not all(lengths):
+            half, places = (
+                (left, left.places * (middle / width)) if lengths[0] else (right, _moved(right.places, middle, width))
+            )
+            return Reading(half.text, half.confidence, places.astype(np.float32))
+        is_space = is_space and max(left.text[-1], right.text[0]) < WIDE
+        space = np.full(int(is_space), middle / width, np.float32)
+        places = [left.places * np.float32(middle / width), space, _moved(right.places, middle, width)]
+        confidence = float(np.average([left.confidence, right.confidence], weights=lengths))
+        return Reading(f"{left.text}{' ' * is_space}{right.text}", confidence, np.concatenate(places))
 
     def _decode(self, votes: NDArray[np.float32]) -> Reading:
         """The best character of each vote; a character that is voted for twice in a row stands once (CTC, greedy)."""
@@ -114,6 +124,24 @@ class Reader:
         sure = votes[at, best[at]]
         places = ((at + 0.5) / len(votes)).astype(np.float32)
         return Reading("".join(self._characters[index] for index in best[at]), float(sure.mean()), places)
+
+
+def _best_cut(line: Pixels) -> tuple[int, bool]:
+    """Where a line is best cut in two near its middle, and whether it is so wide a gap there as between words."""
+    height, width = line.shape[:2]
+    start, end = width // 2 - width // 16, width // 2 + width // 16 + 1
+    contrast = line[:, start:end].std(axis=(0, 2))
+    blank = np.concatenate([[False], contrast < 0.25 * contrast.max(), [False]])
+    edges = np.flatnonzero(blank[1:] != blank[:-1]).reshape(-1, 2)
+    if not len(edges):
+        return start + int(np.argmin(contrast)), False
+    first, last = edges[np.argmax(edges[:, 1] - edges[:, 0])]
+    return start + int(first + last) // 2, bool(last - first > WORD_GAP * height)
+
+
+def _moved(places: NDArray[np.float32], middle: int, width: int) -> NDArray[np.float32]:
+    """Places along the right part of a line as places along the whole."""
+    return np.asarray((places * (width - middle) + middle) / width, np.float32)
 
 
 def _open_session(name: str, threads: int) -> Any:
