@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.converting import OURS, OURS_TEXT, PEERS_FOLDER, Conversion, Limits, Tool, convert, tools, warm_up_file
 from bench.manifest import NO_CRASH, OCR, PASSWORD, Expected, Score, read_manifest, score
-from bench.report import BENCHMARKS_HEAD, BENCHMARKS_PAGE, ROOT, Section, Table, publish
+from bench.report import BENCHMARKS_HEAD, BENCHMARKS_PAGE, ROOT, Section, Table, publish, without_folders
 
 TOOL_NAMES = (OURS, OURS_TEXT, "markitdown", "kreuzberg", "pypdfium2", "tesseract")
 OUT = ROOT / ".cache" / "extraction"
@@ -126,7 +126,7 @@ def _section(results: Results, arguments: Sequence[str]) -> Section:
     return Section(
         name="extraction",
         title="Extraction: what of a document's text arrives",
-        command=f"python -m bench extraction {shlex.join(arguments)}".strip(),
+        command=f"python -m bench extraction {shlex.join(without_folders(arguments))}".strip(),
         tables=[_table(title, results, cell) for title, cell in tables.items()],
         notes=NOTES,
     )

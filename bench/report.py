@@ -53,6 +53,11 @@ class Section:
         return "\n\n".join([f"## {self.title}", *(t.as_markdown() for t in self.tables), *self.notes, said])
 
 
+def without_folders(arguments: Sequence[str]) -> list[str]:
+    """Arguments as others can repeat them: a folder of this machine is `FOLDER`."""
+    return ["FOLDER" if Path(argument).is_absolute() else argument for argument in arguments]
+
+
 def publish(section: Section, page: Path, head: str, *, write: bool) -> None:
     """Print a section, and with `write` put it into its page between `<!-- NAME -->` and `<!-- /NAME -->`."""
     print(f"\n{section.as_text()}\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.converting import OURS_TEXT, PEERS_FOLDER, Limits, Tool, convert, read_conversion, tools
 from bench.extraction import LIMIT_SECONDS, MEMORY_MB, NOTHING, OUT, TOOL_NAMES
 from bench.manifest import fold
-from bench.report import BENCHMARKS_HEAD, BENCHMARKS_PAGE, Progress, Section, Table, publish
+from bench.report import BENCHMARKS_HEAD, BENCHMARKS_PAGE, Progress, Section, Table, publish, without_folders
 
 TRUTH = Path(__file__).with_name("tables.json")
 NOTE = (
@@ -195,7 +195,7 @@ def _section(truths: Sequence[TrueTable], columns: dict[str, list[int]], argumen
     return Section(
         name="tables",
         title="Tables: cells in the right row and column",
-        command=f"python -m bench tables {shlex.join(arguments)}".strip(),
+        command=f"python -m bench tables {shlex.join(without_folders(arguments))}".strip(),
         tables=[Table(["table", "cells", *columns], [*lines, ["all", str(total), *shares]])],
         notes=[NOTE],
     )

@@ -1,6 +1,6 @@
 """A benchmark's section is put into its page, and the next run replaces that section alone."""
 
-from bench.report import Section, Table, with_section
+from bench.report import Section, Table, with_section, without_folders
 
 TABLE = Table(["what", "ms"], [["short", "1.0"], ["中文", "20.0"]])
 
@@ -30,3 +30,7 @@ def test_a_section_names_the_command_that_repeats_it() -> None:
     section = Section("a", "Title", "python -m bench a", [TABLE], ["A note."])
     assert "Repeat it with `python -m bench a`." in section.as_markdown()
     assert "A note." in section.as_markdown()
+
+
+def test_a_command_to_repeat_names_no_folder_of_this_machine() -> None:
+    assert without_folders(["/home/ann/documents", "--kept", "demo"]) == ["FOLDER", "--kept", "demo"]
