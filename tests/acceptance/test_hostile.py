@@ -20,8 +20,8 @@ SETTINGS = {
     "ingest": {"upload_wait_seconds": 0, "timeout_seconds": 60, "cpu_seconds": 40, "ocr_timeout_seconds": 60},
 }
 PATIENCE_SECONDS = 600
-MOST_SERVER_MB = 400
-"""The server's own process. Idle it has some 150 MB, whatever its workers go through."""
+MOST_SERVER_MB = 200
+"""The server's own process. Idle it has some 95 MB, whatever its workers go through."""
 COPIES = 4
 PARSE_WORKERS, OCR_WORKERS = 2, 1
 
