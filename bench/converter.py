@@ -114,6 +114,18 @@ def load_kreuzberg() -> Convert:
     return convert
 
 
+def load_calamine() -> Convert:
+    """The values of every sheet, as they come: no table is rendered."""
+    calamine = import_module("python_calamine")
+
+    def convert(source: Path) -> str:
+        workbook = calamine.load_workbook(source)
+        sheets = [workbook.get_sheet_by_name(name).to_python() for name in workbook.sheet_names]
+        return str(len(sheets))
+
+    return convert
+
+
 def load_pypdfium2() -> Convert:
     pypdfium2 = import_module("pypdfium2")
 
@@ -164,6 +176,7 @@ TOOLS: dict[str, Callable[[], Convert]] = {
     "markitdown": load_markitdown,
     "kreuzberg": load_kreuzberg,
     "pypdfium2": load_pypdfium2,
+    "calamine": load_calamine,
     "tesseract": load_tesseract,
 }
 

@@ -77,6 +77,7 @@ def tools(names: Sequence[str], peers: Path) -> list[Tool]:
         Tool("markitdown", theirs),
         Tool("kreuzberg", theirs),
         Tool("pypdfium2", theirs, frozenset({"pdf"}), ocr="no"),
+        Tool("calamine", theirs, frozenset({"xlsx"}), ocr="no"),
         Tool("tesseract", ours, frozenset({"pdf", "image"}), ocr="only"),
     ]
     chosen = [tool for tool in known if tool.name in names]

@@ -21,6 +21,8 @@ from bench.manifest import NO_CRASH, OCR, PASSWORD, Expected, Score, read_manife
 from bench.report import BENCHMARKS_HEAD, BENCHMARKS_PAGE, ROOT, Section, Table, publish, without_folders
 
 TOOL_NAMES = (OURS, OURS_TEXT, "markitdown", "kreuzberg", "pypdfium2", "tesseract")
+ON_REQUEST = ("calamine",)
+"""Gives values and no text: for its speed alone, with `--tools`."""
 OUT = ROOT / ".cache" / "extraction"
 MEMORY_MB = 4096
 LIMIT_SECONDS = 600.0
@@ -181,7 +183,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="documents with a manifest.tsv")
     parser.add_argument("--out", type=Path, default=OUT, help="where the texts are kept (%(default)s)")
     parser.add_argument("--peers", type=Path, default=PEERS_FOLDER, help="the peers' environment (%(default)s)")
-    parser.add_argument("--tools", nargs="+", choices=TOOL_NAMES, default=TOOL_NAMES, help="only these tools")
+    parser.add_argument("--tools", nargs="+", choices=(*TOOL_NAMES, *ON_REQUEST), default=TOOL_NAMES, help="only these tools")
     parser.add_argument("--formats", nargs="+", default=(), help="only files of these formats")
     parser.add_argument("--memory-mb", type=int, default=MEMORY_MB, help="address space of a process (%(default)s)")
     parser.add_argument("--seconds", type=float, default=LIMIT_SECONDS, help="time for one file (%(default)s)")
