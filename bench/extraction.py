@@ -183,7 +183,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="documents with a manifest.tsv")
     parser.add_argument("--out", type=Path, default=OUT, help="where the texts are kept (%(default)s)")
     parser.add_argument("--peers", type=Path, default=PEERS_FOLDER, help="the peers' environment (%(default)s)")
-    parser.add_argument("--tools", nargs="+", choices=(*TOOL_NAMES, *ON_REQUEST), default=TOOL_NAMES, help="only these tools")
+    parser.add_argument(
+        "--tools", nargs="+", choices=(*TOOL_NAMES, *ON_REQUEST), default=TOOL_NAMES, help="only these tools"
+    )
     parser.add_argument("--formats", nargs="+", default=(), help="only files of these formats")
     parser.add_argument("--memory-mb", type=int, default=MEMORY_MB, help="address space of a process (%(default)s)")
     parser.add_argument("--seconds", type=float, default=LIMIT_SECONDS, help="time for one file (%(default)s)")
