@@ -234,6 +234,13 @@ async def test_pages_that_were_recognised_before_a_restart_are_not_recognised_ag
     await desk.close()
 
 
+async def test_a_scan_whose_draft_was_lost_is_begun_anew(desk: Desk) -> None:
+    file = await desk.put(scan(1), "scan.tiff")
+    desk.ingest._picture_queue.put(file.file_id)
+    await asyncio.wait_for(until_recognised(desk, file, 1), SETTLE_SECONDS)
+    assert (await desk.settle(file)).status == "processed"
+
+
 async def test_a_text_passes_a_scan_by(desk: Desk) -> None:
     long_one, note = await desk.put(scan(6), "scan.tiff"), await desk.put(b"a note")
     for file in (long_one, note):

@@ -98,7 +98,10 @@ class Ingest:
         that counts is one at a single page."""
         async with self._attempt(file_id) as file:
             report = await self._draft_report(file_id)
-            if file is None or report is None:
+            if file is None:
+                return
+            if report is None:  # lost since: begin anew
+                self._queue.put(file_id)
                 return
             await self._pictures.recognise(file, report.gaps, lambda: self._undo_attempt(file_id))
             folder = self._blobs.reading_folder(file_id)

@@ -1,7 +1,7 @@
 """Pages: HTML and XHTML, and web archives (MHTML), whose pages are read one after the other.
 
 What a page shows without its style sheets and its programs is read. Scripts, hidden elements and what surrounds the
-text of web pages are left out (`html_boilerplate` says which).
+text of web pages are left out (`html.boilerplate` says which).
 """
 
 import base64

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pypdfium2 as pdfium
 
-from bookwheel.document import Block, BlockKind, Picture
+from bookwheel.document import Block, BlockKind, Picture, page_mark
 from bookwheel.errors import ParsingError
 from bookwheel.extraction.notes import MOST_PAGES, Notes
 from bookwheel.extraction.pdf.blocks import Manner, fold_title, page_blocks
@@ -84,7 +84,7 @@ class _Reader:
         for start in range(0, self._pages, GROUP_PAGES):
             for page in self._read_group(start):
                 if self._pages > 1:
-                    self._marks.append(Block(BlockKind.MARK, f"[{page.anchor}]\n\n", page.anchor))
+                    self._marks.append(page_mark("page", page.number))
                 for block in self._page_blocks(page):
                     yield from self._take_marks()
                     yield block

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from bookwheel.document import Block, BlockKind, Picture
+from bookwheel.document import Block, BlockKind, Picture, page_mark
 from bookwheel.extraction.formats import docx, xlsx
 from bookwheel.extraction.notes import MOST_PICTURE_BYTES, Notes
 from bookwheel.extraction.ooxml.blocks import cut
@@ -49,7 +49,7 @@ def read(path: Path, notes: Notes) -> Iterator[Block | Picture]:
         for number, name in enumerate(slides, 1):
             notes.reading("slide", number, len(slides))
             if len(slides) > 1:
-                yield Block(BlockKind.MARK, f"[slide {number}]\n\n", f"slide {number}")
+                yield page_mark("slide", number)
             tree = package.tree(name) if name else None
             if tree is None:
                 notes.warn(f"Slide {number} is damaged and could not be read.")

@@ -1,6 +1,6 @@
 """Excel workbooks (.xlsx, .xlsm, .xltx): each sheet under a heading, its tables as Markdown tables.
 
-Cells are shown as their user sees them (see `xlsx_numbers`), formulas by their saved results. Hidden sheets, rows and
+Cells are shown as their user sees them (see `xlsx.numbers`), formulas by their saved results. Hidden sheets, rows and
 columns are read as well; a hidden sheet's heading says so. Nothing is computed and no macro is looked at.
 """
 

@@ -1,6 +1,6 @@
 """Blocks from the flow of a page: inline text is gathered, and at each end of a paragraph it becomes part of a block.
 
-The writer knows lists, quotes, cells and headings, but no tags: `html_walk` reads those.
+The writer knows lists, quotes, cells and headings, but no tags: `html.walk` reads those.
 """
 
 import re

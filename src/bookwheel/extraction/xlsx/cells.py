@@ -1,6 +1,6 @@
 """The cells of one sheet as a stream of rows, in bounded memory, each cell as the text that its user sees.
 
-Rows hold only cells that show something, so two far cells cost no more than two near ones. See `xlsx_text` for how.
+Rows hold only cells that show something, so two far cells cost no more than two near ones. See `xlsx.text` for how.
 """
 
 import re
