@@ -24,10 +24,12 @@ LAYERS = (
     ("api", "web"),
     ("batches", "ingest"),
     ("answering",),
-    ("retrieval", "indexing", "extraction", "files", "accounts"),
+    ("retrieval", "files"),
+    ("indexing",),
+    ("extraction", "accounts"),
     ("engines", "jobs"),
     ("storage",),
-    ("wire", "document", "tokens", "sentences", "settings", "errors", "logs", "metrics", "__init__"),
+    ("wire", "document", "tokens", "terms", "numerals", "spelled_numbers", "sentences", "settings", "errors", "logs", "metrics", "__init__"),
 )
 BOTTOM = len(LAYERS) - 1
 LAYER_OF = {package: number for number, layer in enumerate(LAYERS) for package in layer}

@@ -37,7 +37,7 @@ class Desk:
         self.database.migrate()
         self.blobs = Blobs(folder)
         self.files = Files(self.database, self.blobs, LimitSettings())
-        self.ingest = Ingest(self.database, self.blobs, IngestSettings(workers=1, attempts=2))
+        self.ingest = Ingest(self.database, self.blobs, IngestSettings(workers=1, attempts=2), 10_000_000)
 
     async def put(self, content: bytes, filename: str = "a.txt") -> FileRecord:
         incoming = self.blobs.new_incoming()
@@ -87,7 +87,7 @@ async def test_a_file_is_read_and_its_size_is_known(desk: Desk) -> None:
     assert (read.status, read.status_details, read.file_type, read.attempts) == ("processed", None, "MD", 1)
     assert read.characters == len(await desk.files.text(read))
     assert "潮水七点转向。" in await desk.files.text(read)
-    assert (await desk.files.block_map(read)).at(0) is not None
+    assert desk.files.indexed(read).anchor_at(0) == "line 1"
 
 
 async def test_what_cannot_be_read_is_told_on_the_file(desk: Desk) -> None:

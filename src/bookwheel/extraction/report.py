@@ -15,6 +15,8 @@ Answer = TypeVar("Answer")
 
 TEXT, BLOCKS = "text", "blocks"
 """The names of a whole document's two files in the folder of its extraction."""
+GIVEN = "given"
+"""The name of a text that came with a question, before it is a document."""
 DRAFT = "draft-"
 """Before those names while there are gaps in it."""
 
@@ -48,6 +50,13 @@ class ExtractionReport(msgspec.Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
 
 
+class IndexReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in an index that was written."""
+
+    passages: int
+    sections: int
+
+
 class RecognisedPicture(msgspec.Struct, frozen=True):
     """The text of a picture, or why there is none."""
 
@@ -58,6 +67,8 @@ class RecognisedPicture(msgspec.Struct, frozen=True):
 EXTRACT = Work("bookwheel.extraction.extract:extract_document", ExtractionReport)
 RECOGNISE = Work("bookwheel.extraction.pictures:recognise_picture", RecognisedPicture)
 ASSEMBLE = Work("bookwheel.extraction.pictures:assemble_document", ExtractionReport)
+INDEX_FILE = Work("bookwheel.indexing.build:write_index", IndexReport)
+INDEX_TEXT = Work("bookwheel.indexing.build:write_text_index", IndexReport)
 
 
 def recognised_path(folder: Path, number: int) -> Path:

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import string
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ from pathlib import Path
 from cachetools import LRUCache
 from sqlalchemy import Connection
 
-from bookwheel.document import BlockMap, read_blocks
 from bookwheel.errors import InvalidRequest, NotFound, QuotaReached
-from bookwheel.settings import LimitSettings
+from bookwheel.indexing.artefact import INDEX
+from bookwheel.indexing.shelf import IndexedDocument, Shelf
+from bookwheel.settings import MB, LimitSettings
 from bookwheel.storage import files as rows
-from bookwheel.storage.blobs import BLOCKS, ORIGINAL, TEXT, Blobs, IncomingBlob
+from bookwheel.storage.blobs import ORIGINAL, TEXT, Blobs, IncomingBlob
 from bookwheel.storage.database import Database
 from bookwheel.storage.files import PROCESSED, UPLOADED, FileRecord
 
@@ -54,13 +55,16 @@ class FilePage:
 class Files:
     """See the module."""
 
-    def __init__(self, database: Database, blobs: Blobs, limits: LimitSettings) -> None:
+    def __init__(self, database: Database, blobs: Blobs, limits: LimitSettings, index_cache_mb: int = 384) -> None:
         self._database = database
         self._blobs = blobs
         self._limits = limits
+        self.shelf = Shelf(index_cache_mb * MB)
         self._texts: LRUCache[str, str] = LRUCache(TEXT_CACHE_CHARACTERS, getsizeof=len)
         self._settled: LRUCache[str, FileRecord] = LRUCache(SETTLED_FILES)
         self._deletions = 0
+        self.before_deletion: Callable[[str], None] = lambda _: None
+        """Told the id of a file whose row is gone, before its blobs go: whoever keeps more of it forgets it then."""
 
     async def create(self, account_id: str, incoming: IncomingBlob, new: NewFile) -> FileRecord:
         """Keep an upload that has arrived whole. Raises QuotaReached; then nothing is kept."""
@@ -115,10 +119,12 @@ class Files:
             raise NotFound(f"No such File object: {file_id}", param="id")
         self._deletions += 1
         self._settled.pop(file_id, None)
+        self.before_deletion(file_id)
 
     async def delete_blobs(self, file_id: str) -> None:
         """Remove all that was made of a file whose row is gone."""
         self._texts.pop(file_id, None)
+        self.shelf.remove(file_id)
         await self._blobs.delete(file_id)
 
     async def expired(self) -> list[tuple[str, str]]:
@@ -135,10 +141,19 @@ class Files:
                 self._texts[file.file_id] = text
         return text
 
-    async def block_map(self, file: FileRecord) -> BlockMap:
-        """The document's blocks, to find anchors by. Raises FileNotFoundError when the file was deleted meanwhile."""
-        path = self._blobs.path(file.file_id, BLOCKS)
-        return BlockMap(await asyncio.to_thread(read_blocks, path))
+    def indexed(self, file: FileRecord) -> IndexedDocument:
+        """The document's index and text, mapped: takes milliseconds, for a thread.
+
+        Raises FileNotFoundError when there is no index of this version, or the file was deleted meanwhile; IndexDamaged.
+        """
+        return self.shelf.open(file.file_id, self.index_path(file.file_id), self.text_path(file))
+
+    def index_path(self, file_id: str) -> Path:
+        return self._blobs.path(file_id, INDEX)
+
+    def is_kept(self, file_id: str) -> bool:
+        """Whether the blobs of a file that was read are still there."""
+        return self._blobs.path(file_id, TEXT).exists()
 
     def text_path(self, file: FileRecord) -> Path:
         return self._blobs.path(file.file_id, TEXT)

@@ -1,21 +1,26 @@
 """From an upload's bytes to a document that can be asked about.
 
 The story of one file: count the attempt, extract in the sandbox, have the text of its pictures recognised if it has any,
-keep the document, commit `processed`; or commit `error` and why. The row says what is left to do, so a process that dies
-in the middle leaves a file that is taken up again; pages that were recognised by then are not recognised anew.
+index it, keep the document and its index, commit `processed`; or commit `error` and why. The row says what is left to do,
+so a process that dies in the middle leaves a file that is taken up again; pages that were recognised by then are not
+recognised anew.
 """
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 
 from bookwheel.errors import BadDocument, ParsingError
-from bookwheel.extraction.report import ASSEMBLE, BLOCKS, EXTRACT, TEXT, ExtractionReport
+from bookwheel.extraction.report import ASSEMBLE, BLOCKS, EXTRACT, GIVEN, INDEX_FILE, INDEX_TEXT, TEXT, ExtractionReport
 from bookwheel.extraction.sandbox import Limits, Sandbox
 from bookwheel.files.files import Files
+from bookwheel.indexing.artefact import ANY_INDEX, INDEX
+from bookwheel.indexing.shelf import IndexedDocument, open_indexed
 from bookwheel.ingest.pictures import FILES_IN_TURN, Pictures
 from bookwheel.ingest.progress import Progress
 from bookwheel.jobs.queue import JobQueue
@@ -35,22 +40,29 @@ DRAFT_REPORT = "report-1"
 class Ingest:
     """Reads uploaded files behind the uploads. Make it in a running event loop."""
 
-    def __init__(self, database: Database, blobs: Blobs, settings: IngestSettings) -> None:
+    def __init__(self, database: Database, blobs: Blobs, settings: IngestSettings, most_tokens: int) -> None:
+        """`most_tokens` is what a request may have: a larger document can never be asked, and gets no index."""
         self._database = database
         self._blobs = blobs
         self._attempts = settings.attempts
+        self._most_tokens = most_tokens
         self._progress = Progress()
         limits = Limits(settings.memory_mb, settings.cpu_seconds, settings.timeout_seconds)
         self._sandbox = Sandbox(settings.workers, limits)
         self._pictures = Pictures(blobs, settings, self._progress)
         self._queue = JobQueue(self._read_file, settings.workers)
         self._picture_queue = JobQueue(self._read_pictures, FILES_IN_TURN)
+        self._index_queue = JobQueue(self._index_again, 1)
 
     async def take_up_unfinished(self) -> int:
         """Put in every file that is still `uploaded`; how many those are. For the start."""
         unfinished = await self._database.read(rows.unfinished_file_ids)
         for file_id in unfinished:
             self._queue.put(file_id)
+        for file_id in await asyncio.to_thread(
+            self._without_index, await self._database.read(rows.processed_documents)
+        ):
+            self._index_queue.put(file_id)
         return len(unfinished)
 
     def wake(self, file_id: str) -> None:
@@ -61,6 +73,7 @@ class Ingest:
         """Stop reading a file that is being deleted."""
         await self._queue.cancel(file_id)
         await self._picture_queue.cancel(file_id)
+        await self._index_queue.cancel(file_id)
         self._progress.forget(file_id)
 
     async def wait(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
@@ -71,6 +84,22 @@ class Ingest:
                 return False
         return True
 
+    async def wait_for_index(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
+        """Have files that were read indexed anew, and wait for it; False when the time ran out first."""
+        for file_id in file_ids:
+            self._index_queue.put(file_id)
+        return await self._index_queue.wait(file_ids, timeout_seconds)
+
+    async def index_text(self, text: str, title: str) -> IndexedDocument:
+        """Index a text that came with a question, in a worker; nothing of it stays on disk."""
+        folder = self._blobs.new_incoming_path()
+        try:
+            await asyncio.to_thread(_write_text, folder, text)
+            await self._sandbox.run(INDEX_TEXT, folder, INDEX, title)
+            return await asyncio.to_thread(open_indexed, folder / INDEX, folder / TEXT)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
     def progress(self, file_id: str) -> ReadingProgress | None:
         """How far the reading of a file is; None when it is not being read."""
         return self._progress.of(file_id)
@@ -78,6 +107,7 @@ class Ingest:
     async def close(self) -> None:
         await self._queue.close()
         await self._picture_queue.close()
+        await self._index_queue.close()
         self._sandbox.close()
         self._pictures.close()
 
@@ -144,9 +174,38 @@ class Ingest:
         except (OSError, msgspec.MsgspecError):
             return None
 
+    def _without_index(self, documents: list[tuple[str, int]]) -> list[str]:
+        """Those of the documents whose index is not there, or is of another version."""
+        small = (file_id for file_id, tokens in documents if tokens <= self._most_tokens)
+        return [file_id for file_id in small if not self._blobs.path(file_id, INDEX).exists()]
+
+    async def _index_again(self, file_id: str) -> None:
+        """Build the index of a file that was read, where it is not there or damaged."""
+        file = await self._database.read(lambda c: rows.find_processed(c, file_id))
+        if file is None:
+            return
+        folder = await self._blobs.new_reading_folder(file_id)
+        try:
+            for name in (names.TEXT, names.BLOCKS):
+                await self._blobs.link(file_id, name, folder / name)
+            await self._sandbox.run(INDEX_FILE, folder, INDEX, file.filename)
+            await self._blobs.keep(folder / INDEX, file_id, INDEX)
+            await self._blobs.remove_others(file_id, ANY_INDEX, INDEX)
+            log.info("file indexed again", file_id=file_id)
+        except (
+            BadDocument,
+            OSError,
+        ) as problem:  # deleted meanwhile, or its index cannot be built: questions will say so
+            log.warning("file not indexed", file_id=file_id, reason=str(problem))
+        finally:
+            await self._blobs.end_reading(file_id)
+
     async def _finish(self, file: FileRecord, report: ExtractionReport) -> None:
         file_id = file.file_id
         folder = self._blobs.reading_folder(file_id)
+        if report.tokens <= self._most_tokens:
+            await self._sandbox.run(INDEX_FILE, folder, INDEX, file.filename)
+            await self._blobs.keep(folder / INDEX, file_id, INDEX)
         await self._blobs.keep(folder / BLOCKS, file_id, names.BLOCKS)
         await self._blobs.keep(folder / TEXT, file_id, names.TEXT)
         await self._blobs.end_reading(file_id)
@@ -184,6 +243,11 @@ async def delete_file(files: Files, ingest: Ingest, account_id: str, file_id: st
     await files.delete_row(account_id, file_id)
     await ingest.cancel(file_id)
     await files.delete_blobs(file_id)
+
+
+def _write_text(folder: Path, text: str) -> None:
+    folder.mkdir()
+    (folder / GIVEN).write_bytes(text.encode(errors="replace"))
 
 
 def _parse_report(report: ExtractionReport, seconds: float) -> ParseReport:

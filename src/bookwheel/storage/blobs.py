@@ -1,7 +1,7 @@
 """Blobs: stored bytes in a local folder. The database decides which of them count.
 
     data_dir/incoming/RANDOM          uploads and extractions under way: nobody's yet, swept at the next start
-    data_dir/files/ab/FILE_ID/NAME    what a file owns: `original`, `text`, `blocks`; removed with the file
+    data_dir/files/ab/FILE_ID/NAME    what a file owns: `original`, `text`, `blocks`, `index-N`; removed with the file
     data_dir/files/ab/FILE_ID/reading/  what its reading has made so far, so that a restart can go on from there
 
 A blob is written under `incoming`, synced, and moved to its place, so a blob in its place is whole. Keys are immutable.
@@ -93,6 +93,14 @@ class Blobs:
         """Move written bytes to their place, durably."""
         await asyncio.to_thread(self._keep, incoming, file_id, name)
 
+    async def link(self, file_id: str, name: str, path: Path) -> None:
+        """Have a blob stand under another path too. Raises FileNotFoundError when the file was deleted."""
+        await asyncio.to_thread(path.hardlink_to, self.path(file_id, name))
+
+    async def remove_others(self, file_id: str, pattern: str, name: str) -> None:
+        """Remove the blobs of a file whose names fit a glob pattern, but for the one of that name."""
+        await asyncio.to_thread(self._remove_others, file_id, pattern, name)
+
     async def delete(self, file_id: str) -> None:
         """Remove everything that a file owns."""
         await asyncio.to_thread(shutil.rmtree, self._folder(file_id), ignore_errors=True)
@@ -101,7 +109,10 @@ class Blobs:
         """Remove what no upload or extraction is writing any more. Only for the start, before there is any."""
         leftovers = list(self._incoming.iterdir())
         for path in leftovers:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return len(leftovers)
 
     def folders(self) -> Iterator[list[Path]]:
@@ -116,6 +127,11 @@ class Blobs:
     def _folder(self, file_id: str) -> Path:
         shard = hashlib.blake2b(file_id.encode(), digest_size=1).hexdigest()
         return self._files / shard / file_id
+
+    def _remove_others(self, file_id: str, pattern: str, name: str) -> None:
+        for path in self._folder(file_id).glob(pattern):
+            if path.name != name:
+                path.unlink(missing_ok=True)
 
     def _keep(self, incoming: Path, file_id: str, name: str) -> None:
         with incoming.open("rb") as written:

@@ -175,6 +175,19 @@ def unfinished_file_ids(connection: Connection) -> list[str]:
     return list(connection.scalars(query))
 
 
+def find_processed(connection: Connection, file_id: str) -> FileRecord | None:
+    """A file that was read, whosever it is: for what is made of it behind the requests."""
+    query = select(*_COLUMNS).where(files.c.file_id == file_id, files.c.status == PROCESSED)
+    row = connection.execute(query).one_or_none()
+    return _record(row) if row else None
+
+
+def processed_documents(connection: Connection) -> list[tuple[str, int]]:
+    """(file, tokens) of every document that was read, oldest first."""
+    query = select(files.c.file_id, files.c.tokens).where(files.c.status == PROCESSED, files.c.tokens.is_not(None))
+    return [(row.file_id, row.tokens) for row in connection.execute(query.order_by(files.c.sequence))]
+
+
 def expired_files(connection: Connection, now: int) -> list[tuple[str, str]]:
     """(account, file) of those whose time is over."""
     query = select(files.c.account_id, files.c.file_id).where(files.c.expires_at <= now)
