@@ -1,0 +1,1 @@
+"""Which parts of a request's documents bear on its question."""

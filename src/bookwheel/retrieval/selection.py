@@ -1,0 +1,223 @@
+"""Picks passages one by one until a budget is spent.
+
+Selection is not ranking: each pick lowers what the question's terms still count by what it covers of them, though never
+below a floor, lends something to its neighbours, and brings in what it names (`links`). Late in a large budget the rare
+terms of the first picks are looked for too, where documents are long.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bookwheel.retrieval.collection import Collection, Floats, Numbers
+from bookwheel.retrieval.links import Link, Links
+from bookwheel.retrieval.scoring import Gains, Scorer
+
+CANDIDATES = 3_000
+COVERED = 0.6
+"""How much of a term's weight a pick takes that has the most of it."""
+FLOOR = 0.3
+"""Of a term's weight that always stays."""
+LENT = 0.2
+"""Of a pick's own score that its neighbours in the same section get."""
+LINKING_PICKS = 16
+LINK_WEIGHT = 0.8
+HEADED_WEIGHT = 0.5
+"""Of a section that the question names."""
+LINK_COVERED = 0.25
+SHORT_UNIT = 12
+"""Passages of a text that stands for itself. What a passage of a longer one names is mostly in it, and links count less."""
+LATE_TOKENS = 4_400
+LATE_PICKS = 5
+LATE_TERMS = 12
+LATE_WEIGHT = 0.3
+LATE_SHARE = 0.5
+LEAST_LEFT_TOKENS = 40
+"""What is left of a budget then holds no further passage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What showing takes beside the passages, in tokens: a document's frame, by its number, and the mark before a run."""
+
+    frames: Sequence[int]
+    mark: Callable[[int, int], int]
+    """(number of the document, number of the run's first passage) → tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What passages count beside their terms, float32[N] each: `added` to the sum over terms, which `factor` multiplies;
+    `unit_sizes` are the passages of the text around each that stands for itself; `sections` numbers sections."""
+
+    added: Floats
+    factor: Floats
+    unit_sizes: Floats
+    sections: Numbers
+
+
+@dataclass(slots=True)
+class _Followed:
+    """Where a link leads, and what it still counts."""
+
+    places: Numbers
+    weight: float
+
+
+class Selection:
+    """Picks out of one collection for one question. Use it once."""
+
+    def __init__(self, scorer: Scorer, gains: Gains, beside: Beside, links: Links, costs: Costs) -> None:
+        self._scorer = scorer
+        self._beside = beside
+        self._links = links
+        self._costs = costs
+        self._rows, self._weights = gains.rows, gains.weights
+        self._left = gains.weights.copy()
+        self._most = gains.rows.max(axis=1, initial=0)
+        self._bonus = np.zeros(scorer.collection.size, np.float32)
+        self._is_open = scorer.is_passage.copy()
+        self._followed: dict[str, _Followed] = {}
+        self._first_score: float | None = None
+        self._has_looked_late = False
+        self._candidates: Numbers = np.zeros(0, np.int64)
+        self.picked: list[int] = []
+        self._is_picked: set[int] = set()
+        self._documents: set[int] = set()
+        self.used_tokens = 0.0
+
+    @property
+    def _collection(self) -> Collection:
+        return self._scorer.collection
+
+    def pick(self, budget_tokens: int, headed: Iterable[Link]) -> list[int]:
+        """The numbers of the passages to show, ascending. `headed` are the sections that the question names."""
+        for link in headed:
+            self._follow(link, HEADED_WEIGHT)
+        self._find_candidates()
+        while (best := self._best()) is not None:
+            number, score = best
+            cost = self._cost(number)
+            self._is_open[number] = False
+            if self.used_tokens + cost > budget_tokens:
+                if budget_tokens - self.used_tokens < LEAST_LEFT_TOKENS:
+                    break
+                continue
+            self._take(number, cost)
+            self._cover(number)
+            self._lend(number)
+            if len(self.picked) <= LINKING_PICKS:
+                self._follow_from(number, score)
+            if not self._has_looked_late and self.used_tokens >= LATE_TOKENS:
+                self._look_late()
+        return sorted(self.picked)
+
+    def _scores(self, places: Numbers) -> Floats:
+        beside = self._beside
+        by_terms = (self._left @ self._rows[:, places] + beside.added[places]) * beside.factor[places]
+        scores: Floats = by_terms + self._bonus[places]
+        return scores
+
+    def _find_candidates(self) -> None:
+        """The best passages as things stand, all of which have a chance until the weights change much."""
+        open_places = np.flatnonzero(self._is_open)
+        if len(open_places) > CANDIDATES:
+            scores = (self._left @ self._rows + self._beside.added) * self._beside.factor + self._bonus
+            scores[~self._is_open] = -1
+            best = np.argpartition(-scores, CANDIDATES)[:CANDIDATES]
+            open_places = np.sort(best[scores[best] >= 0])
+        self._set_candidates(open_places)
+
+    def _set_candidates(self, places: Numbers) -> None:
+        self._candidates = places
+        self._candidate_rows = np.ascontiguousarray(self._rows[:, places])
+
+    def _add_candidates(self, places: Numbers) -> None:
+        fresh = np.setdiff1d(places[self._is_open[places]], self._candidates, assume_unique=True)
+        if len(fresh):
+            self._candidates = np.concatenate((self._candidates, fresh))
+            self._candidate_rows = np.concatenate((self._candidate_rows, self._rows[:, fresh]), axis=1)
+
+    def _best(self) -> tuple[int, float] | None:
+        places = self._candidates
+        if not len(places):
+            return None
+        beside = self._beside
+        scores = (self._left @ self._candidate_rows + beside.added[places]) * beside.factor[places] + self._bonus[
+            places
+        ]
+        scores[~self._is_open[places]] = -1
+        best = int(scores.argmax())
+        if scores[best] < 0:
+            return None
+        return int(places[best]), float(scores[best])
+
+    def _cost(self, number: int) -> float:
+        document = int(np.searchsorted(self._collection.first, number, "right")) - 1
+        cost = float(self._collection.tokens[number])
+        if number - 1 not in self._is_picked and number + 1 not in self._is_picked:
+            cost += self._costs.mark(document, number - int(self._collection.first[document]))
+        return cost if document in self._documents else cost + self._costs.frames[document]
+
+    def _take(self, number: int, cost: float) -> None:
+        self.picked.append(number)
+        self._is_picked.add(number)
+        self._documents.add(int(np.searchsorted(self._collection.first, number, "right")) - 1)
+        self.used_tokens += cost
+
+    def _cover(self, number: int) -> None:
+        """Lower what the terms and links still count that the pick has."""
+        share = np.divide(self._rows[:, number], self._most, out=np.zeros_like(self._most), where=self._most > 0)
+        self._left = np.maximum(self._left * (1 - COVERED * share), self._weights * FLOOR)
+        for followed in self._followed.values():
+            at = np.searchsorted(followed.places, number)
+            if at < len(followed.places) and followed.places[at] == number:
+                taken = followed.weight * LINK_COVERED
+                self._bonus[followed.places] -= taken
+                followed.weight -= taken
+
+    def _lend(self, number: int) -> None:
+        own = float(self._weights @ self._rows[:, number]) * float(self._beside.factor[number])
+        sections = self._beside.sections
+        for beside in (number - 1, number + 1):
+            if 0 <= beside < len(sections) and sections[beside] == sections[number] and self._is_open[beside]:
+                self._bonus[beside] += LENT * own
+                self._add_candidates(np.array([beside]))
+
+    def _follow_from(self, number: int, score: float) -> None:
+        """Follow what a pick names: the better the pick, and the shorter the text it stands in, the more it counts."""
+        self._first_score = score if self._first_score is None else self._first_score
+        strength = min(1.0, score / self._first_score) if self._first_score > 0 else 0.0
+        strength *= min(1.0, SHORT_UNIT / max(1.0, float(self._beside.unit_sizes[number])))
+        for link in self._links.of(number):
+            self._follow(link, LINK_WEIGHT * strength)
+
+    def _follow(self, link: Link, share: float) -> None:
+        weight = share * link.weight
+        followed = self._followed.setdefault(link.name, _Followed(link.places, 0.0))
+        if weight > followed.weight:
+            self._bonus[followed.places] += weight - followed.weight
+            followed.weight = weight
+            if len(self._candidates):
+                self._add_candidates(followed.places)
+
+    def _look_late(self) -> None:
+        """Look for the rare terms of the first picks too, where what they stand in is long."""
+        self._has_looked_late = True
+        first = self.picked[:LATE_PICKS]
+        near = np.minimum(1.0, SHORT_UNIT / np.maximum(1.0, self._beside.unit_sizes[first]))
+        long_share = 1.0 - float(near.mean())
+        counted = Counter(term for number in first for term in self._links.terms_named(number))
+        terms = [term for term, _ in counted.most_common(LATE_TERMS)]
+        if long_share <= LATE_SHARE or not terms:
+            return
+        gains = self._scorer.gains(terms)
+        top = float(gains.weights.max(initial=0)) or 1.0
+        weights = (long_share * LATE_WEIGHT * float(self._weights.max(initial=0)) / top) * gains.weights
+        self._rows = np.concatenate((self._rows, gains.rows))
+        self._weights = np.concatenate((self._weights, weights)).astype(np.float32)
+        self._left = np.concatenate((self._left, weights)).astype(np.float32)
+        self._most = np.concatenate((self._most, gains.rows.max(axis=1, initial=0)))
+        self._find_candidates()
