@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from bookwheel.accounts.keys import Keys
 from bookwheel.accounts.rates import Rates
 from bookwheel.answering.answer import Answering
+from bookwheel.answering.digests import Digests
 from bookwheel.answering.documents import DocumentDesk
 from bookwheel.api.chat import ChatCalls
 from bookwheel.api.edge import Edge
@@ -45,6 +46,7 @@ class Parts:
     blobs: Blobs
     files: Files
     ingest: Ingest
+    digests: Digests
     roster: Roster
 
 
@@ -63,14 +65,16 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         opened.callback(database.close)
         await asyncio.to_thread(database.migrate)
         blobs = Blobs(settings.data_dir)
-        files = Files(database, blobs, settings.limits)
+        files = Files(database, blobs, settings.limits, settings.reading.index_cache_mb)
         swept = await files.sweep()
         opened.push_async_callback(roster.close)
         await roster.start()
-        ingest = Ingest(database, blobs, settings.ingest)
+        digests = Digests(blobs)
+        files.before_deletion = digests.forget
+        ingest = Ingest(database, blobs, settings.ingest, settings.limits.tokens_per_request)
         opened.push_async_callback(ingest.close)
         unfinished = await ingest.take_up_unfinished()
-        parts = Parts(settings, blobs, files, ingest, roster)
+        parts = Parts(settings, blobs, files, ingest, digests, roster)
         opened.callback(asyncio.create_task(_delete_expired(parts)).cancel)
         log.info("started", data_dir=str(settings.data_dir), swept=swept, unfinished=unfinished)
         if not settings.engines:
@@ -81,7 +85,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
 def make_operations(parts: Parts) -> list[Operation]:
     """Every call of the API."""
     settings = parts.settings
-    desk = DocumentDesk(parts.files, parts.ingest.wait, settings.ingest.chat_wait_seconds, settings.limits)
+    desk = DocumentDesk(parts.files, parts.ingest, settings.ingest.chat_wait_seconds, settings.limits)
     calls = (
         ModelCalls(parts.roster, created=int(time.time())),
         FileCalls(
@@ -92,7 +96,7 @@ def make_operations(parts: Parts) -> list[Operation]:
             settings.limits,
             settings.ingest.upload_wait_seconds,
         ),
-        ChatCalls(Answering(parts.roster, desk), settings.server),
+        ChatCalls(Answering(parts.roster, desk, settings.reading, parts.digests), settings.server),
     )
     return [operation for call in calls for operation in call.operations()]
 

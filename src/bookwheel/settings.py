@@ -30,6 +30,8 @@ BUILT_IN_ENGINE = "built-in"
 
 DEFAULT_WINDOW_TOKENS = {"extractive": 400_000}
 """Quotes need no model to read: the limit is the seconds that scoring takes. Every other kind: 32,768."""
+DEFAULT_BUDGET_TOKENS = {"extractive": 16_000, "llama_cpp": 2_000}
+"""Two cores read some 60 tokens a second: an embedded engine is shown little unless a request asks for more."""
 
 EngineKind = Literal["llama_cpp", "upstream", "extractive", "fake"]
 
@@ -115,6 +117,19 @@ class IngestSettings(Section):
     chat_wait_seconds: float = Field(60.0, ge=0, description="A question waits this long for files still being read.")
 
 
+class ReadingSettings(Section):
+    """How the documents of a question are read."""
+
+    index_cache_mb: int = Field(
+        384, ge=1, description="Indexes and texts of documents kept mapped between questions, in MB."
+    )
+    searches: int = Field(2, ge=1, le=64, description="Questions searched side by side, each in a thread.")
+    thorough_calls: int = Field(
+        2, ge=1, le=256, description="Parts that the engine reads side by side for one question (`thorough`)."
+    )
+    thorough_parts: int = Field(500, ge=1, description="Parts that one question may have the engine read (`thorough`).")
+
+
 class EngineSettings(Section):
     """One engine: what generates the answers."""
 
@@ -132,6 +147,11 @@ class EngineSettings(Section):
         ge=256,
         description="What the engine accepts at most, prompt and answer together. 32,768 unless set; extractive: 400,000.",
     )
+    budget_tokens: int | None = Field(
+        None,
+        ge=64,
+        description="Tokens of documents shown if a request sets none. Unset: what fits; llama_cpp 2,000, extractive 16,000.",
+    )
     max_output_tokens: int = Field(2_048, ge=1, description="Kept free in the window for an answer that sets no limit.")
     connect_seconds: float = Field(10.0, gt=0, description="Time-out for reaching the engine.")
     silence_seconds: float = Field(600.0, gt=0, description="Time-out for the engine's next byte.")
@@ -148,6 +168,11 @@ class EngineSettings(Section):
         if self.max_output_tokens >= self.window:
             raise ValueError("max_output_tokens must be smaller than window_tokens")
         return self
+
+    @property
+    def budget(self) -> int | None:
+        """Tokens of documents shown where a request does not say; None: all that fits."""
+        return self.budget_tokens or DEFAULT_BUDGET_TOKENS.get(self.kind)
 
     @property
     def window(self) -> int:
@@ -191,6 +216,7 @@ class Settings(BaseSettings):
     )
     limits: LimitSettings = Field(default_factory=LimitSettings, description=LimitSettings.__doc__)
     ingest: IngestSettings = Field(default_factory=IngestSettings, description=IngestSettings.__doc__)
+    reading: ReadingSettings = Field(default_factory=ReadingSettings, description=ReadingSettings.__doc__)
     engines: dict[str, EngineSettings] = Field(
         default_factory=dict,
         description="[engines.NAME]. None: the embedded default model if it is there, else extractive.",

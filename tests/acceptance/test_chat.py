@@ -308,7 +308,7 @@ def test_models_are_listed_and_found_under_both_prefixes(desk: Desk) -> None:
     for prefix in ("/compatible-mode/v1", "/v1"):
         client = desk.new_client(prefix)
         names = [model.id for model in client.models.list()]
-        assert names == ["qwen-long", "qwen-long-latest", "fake", "quotes", "small"]
+        assert names == ["qwen-long", "qwen-long-latest", "narrow", "thrifty", "fake", "quotes", "small"]
         found = client.models.retrieve("qwen-long")
         assert (found.id, found.object) == ("qwen-long", "model")
         with pytest.raises(NotFoundError, match="The model gpt-9 does not exist") as caught:
@@ -319,19 +319,27 @@ def test_models_are_listed_and_found_under_both_prefixes(desk: Desk) -> None:
 # Files that are being read, do not fit, or are gone
 
 
-def test_documents_that_do_not_fit_the_window_are_refused_with_both_sizes(desk: Desk) -> None:
-    large = desk.upload("large.txt", "one two three four five\n" * 400)
+MUCH = "one two three four five\n" * 400
+
+
+@pytest.mark.parametrize("given", ["as a file", "as text"])
+def test_documents_that_do_not_fit_the_window_are_read_in_part_and_the_report_says_so(desk: Desk, given: str) -> None:
+    document = f"fileid://{desk.upload('large.txt', MUCH)}" if given == "as a file" else MUCH
+    context = ask(desk, system(ROLE), system(document), user("Who is three?"), model="small").bookwheel["context"]
+    assert (context["reading"], context["window_tokens"]) == ("relevant", 1000)
+    assert 0 < context["selected_tokens"] < context["budget_tokens"] < 1000 < context["document_tokens"]
+
+
+@pytest.mark.parametrize("given", ["as a file", "as text"])
+def test_documents_that_do_not_fit_are_refused_with_both_sizes_where_all_of_them_was_asked_for(
+    desk: Desk, given: str
+) -> None:
+    document = f"fileid://{desk.upload('large.txt', MUCH)}" if given == "as a file" else MUCH
     with pytest.raises(BadRequestError) as caught:
-        ask(desk, system(ROLE), system(f"fileid://{large}"), user("?"), model="small")
+        whole = {"bookwheel": {"reading": "full"}}
+        ask(desk, system(ROLE), system(document), user("?"), model="small", extra_body=whole)
     message = caught.value.body["message"]  # type: ignore[index]
-    assert message.startswith("Total message token length exceed model limit (1000 tokens)")
-    tokens = ask(desk, system(ROLE), system(f"fileid://{large}"), user("?")).bookwheel["context"]["document_tokens"]
-    assert f"the documents have {tokens} tokens" in message
-
-
-def test_a_long_text_in_the_request_that_does_not_fit_is_refused_too(desk: Desk) -> None:
-    with pytest.raises(BadRequestError, match=r"exceed model limit \(1000 tokens\)"):
-        ask(desk, system(ROLE), system("one two three four five\n" * 400), user("?"), model="small")
+    assert message.startswith("Total message token length exceed model limit (1000 tokens): the documents take ")
 
 
 def test_a_file_that_was_deleted_is_invalid_in_the_next_question(desk: Desk) -> None:

@@ -170,7 +170,7 @@ class TestAsk:
         lines = asked.stdout.splitlines()
         assert "The tide turns at seven." in lines
         assert [line for line in lines if re.fullmatch(r"\[\d\] herons\.txt, line 3: The tide turns at seven\.", line)]
-        assert re.search(r"^\d+ of \d+ tokens read; first word after", asked.stderr, re.MULTILINE)
+        assert re.search(r"^\d+ of \d+ tokens shown \(full\); first word after", asked.stderr, re.MULTILINE)
         assert desk.kept() == before
 
     def test_answers_in_chinese_about_several_files(self, running: Desk) -> None:

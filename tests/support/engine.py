@@ -186,7 +186,8 @@ def content_of(message: dict[str, Any]) -> str:
 class Desk:
     """A running server whose `qwen-long` is a recording engine, and a stock client of it.
 
-    Other public names: `fake`, `quotes` (extractive), `small` (fake, with a window of 1,000 tokens).
+    Other public names: `narrow` (the same engine with a window of 6,000 tokens), `thrifty` (the same with a budget of 1,500
+    tokens), `fake`, `quotes` (extractive), `small` (fake, with a window of 1,000 tokens).
     """
 
     server: Server
@@ -212,11 +213,13 @@ def open_desk(folder: Path, settings: dict[str, Any] | None = None) -> Iterator[
     engine = RecordingEngine().start()
     engines = {
         "recording": engine.settings(window_tokens=10_000_000),
+        "narrow": engine.settings(window_tokens=6_000, max_output_tokens=500),
+        "thrifty": engine.settings(window_tokens=100_000, budget_tokens=1_500),
         "fake": {"kind": "fake", "window_tokens": 10_000_000},
         "quotes": {"kind": "extractive"},
         "small": {"kind": "fake", "window_tokens": 1000, "max_output_tokens": 100},
     }
-    models = {"default": "recording", "fake": "fake", "quotes": "quotes", "small": "small"}
+    models = {"default": "recording"} | {name: name for name in ("narrow", "thrifty", "fake", "quotes", "small")}
     limits = {"file_calls_per_second": 0, "file_deletes_per_second": 0}
     server = Server(folder, {"engines": engines, "models": models, "limits": limits} | (settings or {}))
     try:

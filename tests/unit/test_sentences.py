@@ -10,9 +10,9 @@ from bookwheel.sentences import (
     SentenceIndex,
     is_mostly_cjk,
     question_terms,
-    search_terms,
     split_sentences,
 )
+from bookwheel.terms import terms_of
 
 TEXTS = st.text(alphabet="ab Z1.!?;,:\n\t\u3000。！？…”’\"') 孔乙己-$", max_size=200) | st.text(max_size=200)
 
@@ -83,14 +83,14 @@ def test_page_marks_are_no_sentences() -> None:
 
 
 @pytest.mark.parametrize(("text", "expected"), TERMS)
-def test_a_text_has_its_search_terms(text: str, expected: list[str]) -> None:
-    assert search_terms(text) == expected
+def test_a_text_has_its_terms_of(text: str, expected: list[str]) -> None:
+    assert terms_of(text) == expected
 
 
 @given(st.text(max_size=100))
 def test_upper_and_lower_case_and_width_have_the_same_terms(text: str) -> None:
     wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
-    assert search_terms(wide) == search_terms(text)
+    assert terms_of(wide) == terms_of(text)
 
 
 QUESTIONS = [
@@ -106,7 +106,7 @@ QUESTIONS = [
 
 @pytest.mark.parametrize(("question", "meant"), QUESTIONS)
 def test_words_that_only_ask_do_not_count_unless_there_are_no_others(question: str, meant: str) -> None:
-    assert question_terms(question) == search_terms(meant)
+    assert question_terms(question) == terms_of(meant)
 
 
 FRUIT = "The plum is a stone fruit. A pear is a pome fruit. The fig is neither. Plum, plum and plum again."
@@ -134,8 +134,8 @@ def test_a_term_weighs_the_more_the_rarer_it_is() -> None:
 
 def test_sentences_that_share_nothing_have_no_score() -> None:
     index = SentenceIndex([FRUIT])
-    assert set(index.scores(search_terms("stone plum"))) == {0, 3}
-    assert index.scores(search_terms("granite")) == {}
+    assert set(index.scores(terms_of("stone plum"))) == {0, 3}
+    assert index.scores(terms_of("granite")) == {}
     assert index.scores([]) == {}
 
 
@@ -191,7 +191,7 @@ def test_a_text_is_mostly_in_one_kind_of_script(text: str, expected: bool) -> No
 def best(text: str, question: str) -> str:
     """The sentence with the highest score."""
     index = SentenceIndex([text])
-    scores = index.scores(search_terms(question))
+    scores = index.scores(terms_of(question))
     sentence = index.sentences[max(scores, key=lambda number: scores[number])]
     return text[sentence.start : sentence.end]
 

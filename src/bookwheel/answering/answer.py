@@ -9,25 +9,33 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from bookwheel.answering.citations import cite
 from bookwheel.answering.conversation import Conversation, read_conversation, text_of, with_last_documents
+from bookwheel.answering.digests import Digests
 from bookwheel.answering.documents import DocumentDesk, DocumentTokens, count_documents, count_tokens_aside
-from bookwheel.answering.layout import FRAME_TOKENS, INSTRUCTION, Shown, lay_out
-from bookwheel.document import BlockMap
+from bookwheel.answering.gather import Asked, Gathered, Gathering
+from bookwheel.answering.layout import FRAME_TOKENS, INSTRUCTION, lay_out
+from bookwheel.answering.plan import Plan, Room, plan_reading
+from bookwheel.answering.thorough import Say, can_read_thoroughly
 from bookwheel.engines.engine import Chunk, Completion, Engine, EngineRequest, Message, ShownDocument
 from bookwheel.engines.roster import Roster
 from bookwheel.errors import InvalidRequest
-from bookwheel.storage.files import FileRecord
+from bookwheel.settings import ReadingSettings
 from bookwheel.tokens import MESSAGE_OVERHEAD_TOKENS, count_tokens
-from bookwheel.wire.chat import BookwheelReport, ChatBody, Citation, ContextReport, FileReading
+from bookwheel.wire.chat import BookwheelOptions, BookwheelReport, ChatBody, Citation, ContextReport, FileReading
 
 OWN_FIELDS = frozenset({"model", "messages", "stream", "bookwheel"})
 """Fields of a request that do not go to the engine as they came."""
+MOST_ANCHORS = 100
+
+
+def say_nothing(_done: int, _total: int, _stage: str) -> None:
+    """For those who do not want to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +46,32 @@ class PreparedAnswer:
     engine: Engine
     request: EngineRequest
     context: ContextReport | None
-    block_maps: list[BlockMap | None]
-    wants_citations: bool
+    gathered: Gathered
+    wanted: BookwheelOptions
 
 
 class Answering:
     """Answers questions over documents with the engines of a roster."""
 
-    def __init__(self, roster: Roster, desk: DocumentDesk) -> None:
+    def __init__(self, roster: Roster, desk: DocumentDesk, settings: ReadingSettings, digests: Digests) -> None:
         self._roster = roster
         self._desk = desk
+        self._gathering = Gathering(desk, settings, digests)
 
-    async def prepare(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> PreparedAnswer:
-        """Do everything that comes before the engine's work. `body` is the request as it came, `chat` what we read of it."""
+    async def prepare(
+        self, account_id: str, chat: ChatBody, body: dict[str, Any], say: Say = say_nothing
+    ) -> PreparedAnswer:
+        """Do everything that comes before the answer. `body` is the request as it came, `chat` what we read of it.
+
+        `say` is told how far the engine is where it reads the documents first (`thorough`).
+        """
         engine = self._roster.serving(chat.model)
         conversation = with_last_documents(read_conversation(body["messages"]))
         options = {name: value for name, value in body.items() if name not in OWN_FIELDS}
         if not conversation.documents():
             request = EngineRequest(_with_known_roles(body["messages"]), options, conversation.question)
-            return PreparedAnswer(chat.model, engine, request, None, [], wants_citations=False)
-        return await self._prepare_documents(account_id, chat, engine, conversation, options)
+            return PreparedAnswer(chat.model, engine, request, None, Gathered({}, ()), BookwheelOptions())
+        return await self._prepare_documents(account_id, chat, engine, conversation, options, say)
 
     async def complete(self, prepared: PreparedAnswer) -> Completion:
         """The whole answer."""
@@ -93,61 +107,65 @@ class Answering:
         yield ending
 
     async def _prepare_documents(
-        self, account_id: str, chat: ChatBody, engine: Engine, conversation: Conversation, options: dict[str, Any]
+        self,
+        account_id: str,
+        chat: ChatBody,
+        engine: Engine,
+        conversation: Conversation,
+        options: dict[str, Any],
+        say: Say,
     ) -> PreparedAnswer:
         clock = _Clock()
         files = await self._desk.check(account_id, conversation)
         clock.lap("waiting")
-        tokens = await count_documents(conversation, files)
-        await self._check_fit(chat, engine, conversation, files, tokens)
-        shown = await self._desk.bring(conversation, files, tokens)
-        documents = tuple(shown[source] for source in conversation.documents())
-        request = EngineRequest(lay_out(conversation, shown), options, conversation.question, documents)
-        wants_citations = bool(chat.bookwheel and chat.bookwheel.citations)
-        block_maps = await self._block_maps(documents, files) if wants_citations else []
+        asked = Asked(account_id, conversation, files, await count_documents(conversation, files))
+        wanted = chat.bookwheel or BookwheelOptions()
+        plan = await self._plan(chat, engine, asked)
+        if plan.reading == "thorough":
+            gathered = await self._gathering.read_thoroughly(asked, plan, engine, options, say)
+        else:
+            gathered = await self._gathering.gather(asked, plan, with_anchors=wanted.citations)
+        clock.lap("searching")
+        messages = lay_out(conversation, gathered.shown, plan.listed_tokens)
+        request = EngineRequest(messages, options, conversation.question, gathered.documents, gathered.support)
         clock.lap("assembling")
-        context = _context_report(engine, tokens, shown, clock.milliseconds)
-        return PreparedAnswer(chat.model, engine, request, context, block_maps, wants_citations)
+        context = _context_report(engine, asked.tokens, plan, gathered, clock.milliseconds)
+        return PreparedAnswer(chat.model, engine, request, context, gathered, wanted)
 
-    async def _check_fit(
-        self,
-        chat: ChatBody,
-        engine: Engine,
-        conversation: Conversation,
-        files: dict[str, FileRecord],
-        tokens: DocumentTokens,
-    ) -> None:
-        """Raise InvalidRequest when the documents pass the limit, or do not fit the engine's window whole."""
+    async def _plan(self, chat: ChatBody, engine: Engine, asked: Asked) -> Plan:
+        """How the documents are read. Raises InvalidRequest when they pass the limit of a request."""
         limit = self._desk.limits.tokens_per_request
+        tokens = asked.tokens
         if tokens.total > limit:
             raise InvalidRequest(f"Total message token length exceed model limit ({limit} tokens).", param="messages")
-        frames = sum(count_tokens(file.filename) for file in files.values())
-        frames += FRAME_TOKENS * (len(files) + len(tokens.inline)) + count_tokens(INSTRUCTION)
-        said = await _count_turns(conversation)
-        reserve = min(
-            chat.max_completion_tokens or chat.max_tokens or engine.max_output_tokens, engine.max_output_tokens
+        frames = sum(FRAME_TOKENS + count_tokens(file.filename) for file in asked.files.values())
+        wanted = chat.bookwheel or BookwheelOptions()
+        room = Room(
+            window_tokens=engine.window_tokens,
+            said_tokens=await _count_turns(asked.conversation) + count_tokens(INSTRUCTION),
+            reserve_tokens=_reserve(chat, engine),
+            set_tokens=wanted.budget_tokens or self._roster.budgets.get(engine.name),
         )
-        needed = tokens.total + frames + said + reserve
-        if needed > engine.window_tokens:
-            raise InvalidRequest(
-                f"Total message token length exceed model limit ({engine.window_tokens} tokens): the documents have "
-                f"{tokens.total} tokens, the messages {said + frames}, and {reserve} are kept for the answer; the engine "
-                f"{engine.name} reads {engine.window_tokens} at once. Name fewer or smaller documents, or a larger engine.",
-                param="messages",
-            )
-
-    async def _block_maps(
-        self, documents: tuple[ShownDocument, ...], files: dict[str, FileRecord]
-    ) -> list[BlockMap | None]:
-        return [await self._desk.files.block_map(files[d.file_id]) if d.file_id else None for d in documents]
+        whole = tokens.total + frames + FRAME_TOKENS * len(tokens.inline)
+        plan = plan_reading(wanted.reading, asked.conversation.question, whole, room)
+        if plan.reading == "thorough" and not can_read_thoroughly(engine):
+            return replace(plan, reading="relevant", reason=f"the engine {engine.name} quotes and takes no notes")
+        return plan
 
     async def _report(self, prepared: PreparedAnswer, answer: str) -> BookwheelReport:
         assert prepared.context is not None  # noqa: S101 - callers ask only where there are documents
-        if not prepared.wants_citations:
-            return BookwheelReport(context=prepared.context)
-        request = prepared.request
-        citations = await asyncio.to_thread(cite, answer, request.question, request.documents, prepared.block_maps)
-        return BookwheelReport(context=prepared.context, citations=citations)
+        request, wanted = prepared.request, prepared.wanted
+        report = BookwheelReport(
+            context=prepared.context, messages=request.messages if wanted.show_context else msgspec.UNSET
+        )
+        if not wanted.citations:
+            return report
+        gathered = prepared.gathered
+        documents = request.documents
+        if gathered.notes is not None:  # the engine's own notes are no text of the documents: quotes come from these
+            documents = await self._gathering.find_support(gathered.sources, answer)
+        citations = await asyncio.to_thread(cite, answer, request.question, documents, gathered.anchors)
+        return msgspec.structs.replace(report, citations=citations)
 
 
 class _Clock:
@@ -173,21 +191,41 @@ async def _count_turns(conversation: Conversation) -> int:
     return await count_tokens_aside("\n".join(texts)) + MESSAGE_OVERHEAD_TOKENS * (len(texts) + 1)
 
 
+def _reserve(chat: ChatBody, engine: Engine) -> int:
+    """What is kept of the window for the answer."""
+    wanted = chat.max_completion_tokens or chat.max_tokens or engine.max_output_tokens
+    return min(wanted, engine.max_output_tokens)
+
+
 def _context_report(
-    engine: Engine, tokens: DocumentTokens, shown: Shown, milliseconds: dict[str, float]
+    engine: Engine, tokens: DocumentTokens, plan: Plan, gathered: Gathered, milliseconds: dict[str, float]
 ) -> ContextReport:
-    readings = [
-        FileReading(file_id=d.file_id, filename=d.title, tokens=d.tokens, selected_tokens=d.tokens)
-        for d in shown.values()
-    ]
+    readings = [_file_reading(document, number, gathered) for number, document in enumerate(gathered.documents)]
+    selected = sum(reading.selected_tokens for reading in readings)
+    coverage = gathered.notes.coverage if gathered.notes else selected / max(1, tokens.total)
     return ContextReport(
-        reading="full",
+        reading=plan.reading,
+        reason=plan.reason,
         window_tokens=engine.window_tokens,
+        budget_tokens=plan.budget_tokens,
         document_tokens=tokens.total,
-        selected_tokens=tokens.total,
-        coverage=1.0,
+        selected_tokens=selected,
+        coverage=round(min(1.0, coverage), 4),
         files=readings,
         milliseconds=milliseconds,
+        support=msgspec.UNSET if gathered.support is None else gathered.support,
+        thorough=gathered.thorough or msgspec.UNSET,
+    )
+
+
+def _file_reading(document: ShownDocument, number: int, gathered: Gathered) -> FileReading:
+    excerpts = () if document.is_whole else document.excerpts[:MOST_ANCHORS]
+    return FileReading(
+        file_id=document.file_id,
+        filename=document.title,
+        tokens=document.tokens,
+        selected_tokens=min(document.selected_tokens, document.tokens),
+        anchors=list(dict.fromkeys(gathered.anchors[number](excerpt.start) for excerpt in excerpts)),
     )
 
 

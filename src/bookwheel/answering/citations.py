@@ -4,11 +4,11 @@ A quote is cut out of the document's own text at the place it names, so it stand
 sentence that shares too little with any gets no citation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from bookwheel.document import BlockMap
-from bookwheel.engines.engine import ShownDocument
-from bookwheel.sentences import Sentence, SentenceIndex, question_terms, search_terms, split_sentences
+from bookwheel.engines.engine import Excerpt, ShownDocument
+from bookwheel.sentences import Sentence, SentenceIndex, question_terms, split_sentences
+from bookwheel.terms import terms_of
 from bookwheel.wire.chat import Citation
 
 LEAST_SHARE = 0.37
@@ -22,13 +22,19 @@ NEAR_QUESTION = 0.15
 MOST_CITATIONS = 50
 
 
-def cite(
-    answer: str, question: str, documents: Sequence[ShownDocument], block_maps: Sequence[BlockMap | None]
-) -> list[Citation]:
-    """One citation for each sentence of the answer that a document supports, in the answer's order, each quote once."""
-    index = SentenceIndex([document.text for document in documents])
+AnchorAt = Callable[[int], str]
+"""Character of a document → the anchor of what stands there."""
+
+
+def cite(answer: str, question: str, documents: Sequence[ShownDocument], anchors: Sequence[AnchorAt]) -> list[Citation]:
+    """One citation for each sentence of the answer that a document supports, in the answer's order, each quote once.
+
+    `anchors` are those of the documents, in their order.
+    """
+    shown = [(number, excerpt) for number, document in enumerate(documents) for excerpt in document.excerpts]
+    index = SentenceIndex([excerpt.text for _, excerpt in shown])
     bearing = index.scores_with_neighbours(question_terms(question))
-    asked = frozenset(search_terms(question))
+    asked = frozenset(terms_of(question))
     citations: list[Citation] = []
     cited: set[int] = set()
     for sentence in split_sentences(answer)[:MOST_CITATIONS]:
@@ -37,13 +43,14 @@ def cite(
             continue
         cited.add(number)
         quoted = index.sentences[number]
-        citations.append(_citation(quoted, documents[quoted.source], block_maps[quoted.source], sentence))
+        document, excerpt = shown[quoted.source]
+        citations.append(_citation(quoted, documents[document], excerpt, anchors[document], sentence))
     return citations
 
 
 def _best_support(index: SentenceIndex, statement: str, asked: frozenset[str], bearing: dict[int, float]) -> int | None:
     """The number of the sentence that bears a statement out best, or None where none does enough."""
-    weights = {term: _weight(index, term, asked) for term in set(search_terms(statement))}
+    weights = {term: _weight(index, term, asked) for term in set(terms_of(statement))}
     shared = index.shared_weights(weights)
     if not shared:
         return None
@@ -58,15 +65,22 @@ def _weight(index: SentenceIndex, term: str, asked: frozenset[str]) -> float:
     return weight * WEIGHT_OF_ASKED if term in asked else weight
 
 
-def _citation(quoted: Sentence, document: ShownDocument, blocks: BlockMap | None, statement: Sentence) -> Citation:
-    block = blocks.at(quoted.start) if blocks else None
+def line_anchor(text: str) -> AnchorAt:
+    """The anchors of a text without blocks: its lines, from 1."""
+    return lambda offset: f"line {1 + text.count(chr(10), 0, offset)}"
+
+
+def _citation(
+    quoted: Sentence, document: ShownDocument, excerpt: Excerpt, anchor_at: AnchorAt, statement: Sentence
+) -> Citation:
+    start = excerpt.start + quoted.start
     return Citation(
         file_id=document.file_id,
         filename=document.title,
-        quote=document.text[quoted.start : quoted.end],
-        anchor=block.anchor if block else f"line {1 + document.text.count(chr(10), 0, quoted.start)}",
-        start=quoted.start,
-        end=quoted.end,
+        quote=excerpt.text[quoted.start : quoted.end],
+        anchor=anchor_at(start),
+        start=start,
+        end=excerpt.start + quoted.end,
         answer_start=statement.start,
         answer_end=statement.end,
     )

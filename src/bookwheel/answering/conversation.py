@@ -53,6 +53,12 @@ class Conversation:
     trailing: tuple[DocumentSource, ...] = ()
     question: str = field(default="")
 
+    @property
+    def earlier_questions(self) -> tuple[str, ...]:
+        """What the user said before the question, the oldest first."""
+        said = [text_of(turn.message) for turn in self.turns if turn.message.get("role") == "user"]
+        return tuple(said[:-1])
+
     def documents(self) -> list[DocumentSource]:
         """Every document, in the order of the request, each file once."""
         named = [source for turn in self.turns for source in turn.documents]

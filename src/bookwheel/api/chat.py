@@ -1,5 +1,6 @@
 """`POST /chat/completions`."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bookwheel.answering.answer import Answering
+from bookwheel.answering.answer import Answering, PreparedAnswer
 from bookwheel.answering.conversation import text_of
-from bookwheel.api.event_stream import EventStream, until_disconnect
+from bookwheel.api.event_stream import Comment, EventStream, until_disconnect
 from bookwheel.api.json_body import JsonResponse, convert, read_json_object
 from bookwheel.api.operation import Operation
 from bookwheel.engines.engine import Chunk
@@ -42,8 +43,22 @@ class ChatCalls:
             return EventStream(chunks, self._keep_alive_seconds, request.scope["request_id"])
         return await until_disconnect(request.receive, self._complete(account_id, chat, body))
 
-    async def _stream(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> AsyncGenerator[list[Chunk], None]:
-        prepared = await self._answering.prepare(account_id, chat, body)
+    async def _stream(
+        self, account_id: str, chat: ChatBody, body: dict[str, Any]
+    ) -> AsyncGenerator[list[Chunk] | Comment, None]:
+        comments: asyncio.Queue[Comment] = asyncio.Queue()
+        preparing = asyncio.create_task(
+            self._answering.prepare(
+                account_id,
+                chat,
+                body,
+                lambda done, total, stage: comments.put_nowait(Comment(f"{stage} {done} of {total}")),
+            )
+        )
+        async with aclosing(_until_done(preparing, comments)) as progress:
+            async for comment in progress:
+                yield comment
+        prepared = preparing.result()
         async with aclosing(self._answering.stream(prepared)) as stream:
             async for chunks in stream:
                 yield chunks
@@ -51,6 +66,23 @@ class ChatCalls:
     async def _complete(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> Response:
         prepared = await self._answering.prepare(account_id, chat, body)
         return JsonResponse(await self._answering.complete(prepared))
+
+
+async def _until_done(
+    task: asyncio.Task[PreparedAnswer], comments: asyncio.Queue[Comment]
+) -> AsyncGenerator[Comment, None]:
+    """The comments that come while a task is at work. Closing the iteration cancels the task."""
+    try:
+        while not task.done():
+            waiting = asyncio.ensure_future(comments.get())
+            await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                yield waiting.result()
+            waiting.cancel()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def read_chat(body: dict[str, Any]) -> ChatBody:

@@ -31,10 +31,18 @@ KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
 
+class Comment(str):
+    """A line for whoever watches the stream; clients skip it. It has no line ends."""
+
+    __slots__ = ()
+
+
 class EventStream(Response):
     """An ASGI response; see the module."""
 
-    def __init__(self, chunks: AsyncGenerator[list[Chunk], None], keep_alive_seconds: float, request_id: str) -> None:
+    def __init__(
+        self, chunks: AsyncGenerator[list[Chunk] | Comment, None], keep_alive_seconds: float, request_id: str
+    ) -> None:
         self._chunks = chunks
         self._keep_alive_seconds = keep_alive_seconds
         self._request_id = request_id
@@ -50,7 +58,7 @@ class EventStream(Response):
         try:
             async with aclosing(self._chunks) as stream:
                 async for chunks in stream:
-                    await self._write(send, b"".join([b"data: " + encode(chunk) + b"\n\n" for chunk in chunks]))
+                    await self._write(send, _as_lines(chunks))
             await self._write(send, DONE)
         except ApiError as error:
             if not self._open:
@@ -80,6 +88,12 @@ class EventStream(Response):
                 await self._write(send, KEEP_ALIVE)
             else:
                 await asyncio.sleep(due - loop.time())
+
+
+def _as_lines(chunks: list[Chunk] | Comment) -> bytes:
+    if isinstance(chunks, Comment):
+        return f": {chunks}\n\n".encode()
+    return b"".join([b"data: " + encode(chunk) + b"\n\n" for chunk in chunks])
 
 
 async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:

@@ -1,6 +1,9 @@
 """`bookwheel ask FILE... "question"`: upload, read, ask, and leave nothing behind."""
 
+import json
 import time
+from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +14,36 @@ from bookwheel.cli.console import bytes_progress, err, out, reading, working
 from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_settings
 from bookwheel.errors import BookwheelError
 
+CITED_CHARACTERS = 40
+"""Of the answer's sentence that a footnote repeats."""
 
-def ask(
+
+class ReadingOption(StrEnum):
+    """The readings that a request may choose."""
+
+    AUTO = "auto"
+    FULL = "full"
+    RELEVANT = "relevant"
+    OVERVIEW = "overview"
+    THOROUGH = "thorough"
+
+
+def ask(  # noqa: PLR0913, PLR0917 - each is an option of the command
     words: Annotated[
         list[str], typer.Argument(metavar='FILE... "QUESTION"', help="Files or file ids, then the question.")
     ],
     model: Annotated[str, typer.Option(help="Public model name.")] = "qwen-long",
     keep: Annotated[bool, typer.Option("--keep", help="Keep the uploaded files, and print their ids.")] = False,
     citations: Annotated[bool, typer.Option(help="Show the sentences that the answer rests on.")] = True,
+    reading: Annotated[
+        ReadingOption, typer.Option(help="How the documents are read: what fits the question, unless you choose.")
+    ] = ReadingOption.AUTO,
+    budget_tokens: Annotated[
+        int | None, typer.Option("--budget-tokens", min=64, help="Tokens of documents that the engine may be shown.")
+    ] = None,
+    show_context: Annotated[
+        bool, typer.Option("--show-context", help="Print the very text that the engine was sent, after the answer.")
+    ] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     assignments: SetOption = None,
@@ -27,7 +52,13 @@ def ask(
     *sources, question = words
     _check_sources(sources, question)
     settings = read_settings(config, data_dir, assignments)
-    options = {"model": model, "bookwheel": {"citations": citations}}
+    wanted = {
+        "citations": citations,
+        "reading": reading.value,
+        "budget_tokens": budget_tokens,
+        "show_context": show_context,
+    }
+    options = {"model": model, "bookwheel": wanted}
     with_client(settings, lambda client: _ask(client, sources, question, options, keep=keep))
 
 
@@ -80,29 +111,51 @@ async def _show_answer(client: Client, body: dict[str, Any]) -> None:
     if first is None:
         raise ServerRefused("The server ended the answer before it began.")
     first_seconds = time.monotonic() - started
-    _show(first, report)
+    answer = _show(first, report)
     async for chunk in chunks:
-        _show(chunk, report)
+        answer += _show(chunk, report)
     out.print()
-    _show_report(report, first_seconds, time.monotonic() - started)
+    _show_footnotes(report.get("citations", ()), answer)
+    _show_messages(report.get("messages", ()))
+    _show_figures(report, first_seconds, time.monotonic() - started)
 
 
-def _show(chunk: dict[str, Any], report: dict[str, Any]) -> None:
+def _show(chunk: dict[str, Any], report: dict[str, Any]) -> str:
     report.update(chunk.get("bookwheel", {}))
-    out.print(_text_of(chunk), end="", markup=False)
+    text = _text_of(chunk)
+    out.print(text, end="", markup=False)
     out.file.flush()
+    return text
 
 
 def _text_of(chunk: dict[str, Any]) -> str:
     return "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
 
 
-def _show_report(report: dict[str, Any], first_seconds: float, seconds: float) -> None:
-    for number, citation in enumerate(report.get("citations", ()), 1):
+def _show_footnotes(citations: Iterable[dict[str, Any]], answer: str) -> None:
+    """Each citation under the answer: what of the answer it is for, where it stands, and the quote."""
+    for number, citation in enumerate(citations, 1):
+        cited = " ".join(answer[citation["answer_start"] : citation["answer_end"]].split())
         quote = " ".join(citation["quote"].split())
-        out.print(f"[{number}] {citation['filename']}, {citation['anchor']}: {quote}", markup=False, style="dim")
+        told = "" if cited == quote else f"“{_shortened(cited, CITED_CHARACTERS)}” "
+        where = f"{citation['filename']}, {citation['anchor']}"
+        out.print(f"[{number}] {told}{where}: {quote}", markup=False, style="dim")
+
+
+def _show_messages(messages: Iterable[dict[str, Any]]) -> None:
+    for message in messages:
+        out.rule(f"sent: {message['role']}")
+        content = message["content"]
+        out.print(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False), markup=False)
+
+
+def _show_figures(report: dict[str, Any], first_seconds: float, seconds: float) -> None:
     read = ""
     if "context" in report:
         context = report["context"]
-        read = f"{context['selected_tokens']} of {context['document_tokens']} tokens read; "
+        read = f"{context['selected_tokens']} of {context['document_tokens']} tokens shown ({context['reading']}); "
     err.print(f"{read}first word after {first_seconds:.1f} s, {seconds:.1f} s in all", style="dim", markup=False)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -13,13 +13,33 @@ Completion = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A stretch of a document's text that is shown. It begins at `start`, in characters; `place` says in words where that is
+    (page, headings), and is empty where there is nothing to say."""
+
+    text: str
+    start: int
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ShownDocument:
-    """A document as the engine is shown it: its whole text."""
+    """A document as the engine is shown it: excerpts in its order; one of all its text when it is read in full.
+
+    `tokens` is the size of the document, `selected_tokens` that of the excerpts.
+    """
 
     title: str
-    text: str
+    excerpts: tuple[Excerpt, ...]
     tokens: int
+    selected_tokens: int
     file_id: str | None = None
+    is_whole: bool = False
+
+
+def whole_document(title: str, text: str, tokens: int, file_id: str | None = None) -> ShownDocument:
+    """A document that is shown in full."""
+    return ShownDocument(title, (Excerpt(text, 0),), tokens, tokens, file_id, is_whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,8 @@ class EngineRequest:
     options: dict[str, Any]
     question: str
     documents: tuple[ShownDocument, ...] = ()
+    support: float | None = None
+    """How much of what the question names stands together in the documents, 0 to 1; None where it was not measured."""
 
     @property
     def wants_usage(self) -> bool:
@@ -59,6 +81,7 @@ class Engine(Protocol):
 
     name: str
     kind: str
+    model: str
     window_tokens: int
     max_output_tokens: int
 

@@ -30,7 +30,8 @@ def best_quotes(question: str, documents: tuple[ShownDocument, ...]) -> str:
         return _say(
             question, "请在问题中附上文档。", "Name a document to ask about: this engine answers from documents only."
         )
-    index = SentenceIndex([document.text for document in documents])
+    shown = [(document, excerpt) for document in documents for excerpt in document.excerpts]
+    index = SentenceIndex([excerpt.text for _, excerpt in shown])
     terms = question_terms(question)
     scores = index.scores_with_neighbours(terms)
     best = sorted(scores, key=lambda number: (-scores[number], number))[:QUOTES]
@@ -38,14 +39,14 @@ def best_quotes(question: str, documents: tuple[ShownDocument, ...]) -> str:
     if not best or max(index.share_of_terms(number, told) for number in best) < LEAST_SHARE_OF_TERMS:
         return _say(question, "文档中没有提到。", "The documents do not say.")
     lines: list[str] = []
-    shown_source = None
+    last_named = None
     for number in sorted(best):
         sentence = index.sentences[number]
-        document = documents[sentence.source]
-        if len(documents) > 1 and sentence.source != shown_source:
+        document, excerpt = shown[sentence.source]
+        if len(documents) > 1 and document is not last_named:
             lines.append(f"{document.title}:")
-            shown_source = sentence.source
-        lines.append(document.text[sentence.start : sentence.end])
+            last_named = document
+        lines.append(excerpt.text[sentence.start : sentence.end])
     return "\n".join(lines)
 
 

@@ -14,5 +14,5 @@ class FakeEngine(TextEngine):
     detail = "repeats the question; for tests"
 
     async def write(self, request: EngineRequest) -> str:
-        shown = "; ".join(f"{document.title} ({len(document.text)} characters)" for document in request.documents)
+        shown = "; ".join(f"{d.title} ({sum(len(e.text) for e in d.excerpts)} characters)" for d in request.documents)
         return f"You asked: {request.question} I was shown: {shown or 'no documents'}."

@@ -49,6 +49,7 @@ class LlamaCppEngine:
 
     def __init__(self, name: str, config: LlamaCppConfig) -> None:
         self.name = name
+        self.model = config.model
         self.window_tokens = config.window_tokens
         self.max_output_tokens = config.max_output_tokens
         self._config = config

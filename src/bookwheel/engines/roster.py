@@ -1,5 +1,6 @@
 """The engines that are in force: which there are, and which serves a public model name."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,13 @@ class BuiltInChoice:
 class Roster:
     """Engines by name. `start` before the first request, `close` after the last."""
 
-    def __init__(self, engines: dict[str, Engine], names: dict[str, str]) -> None:
+    def __init__(
+        self, engines: dict[str, Engine], names: dict[str, str], budgets: Mapping[str, int | None] | None = None
+    ) -> None:
+        """`budgets`: tokens of documents that each engine is shown where a request does not say; None: all that fits."""
         self.engines = engines
         self.names = names
+        self.budgets = budgets or {}
 
     async def start(self) -> None:
         for engine in self.engines.values():
@@ -50,7 +55,8 @@ def make_roster(settings: Settings) -> Roster:
     """Make the engines of the settings, without starting them. Raises SettingsError where one cannot be."""
     configured = settings.engines or {BUILT_IN_ENGINE: choose_built_in(settings).settings}
     engines = {name: _make_engine(name, engine, settings) for name, engine in configured.items()}
-    return Roster(engines, settings.engine_names())
+    budgets = {name: engine.budget for name, engine in configured.items()}
+    return Roster(engines, settings.engine_names(), budgets)
 
 
 def choose_built_in(settings: Settings) -> BuiltInChoice:

@@ -50,6 +50,7 @@ class TextEngine:
     """An engine that writes its answers by itself: subclasses say `kind`, `detail` and how to `write`."""
 
     kind: str
+    model = ""
     detail: str
 
     def __init__(self, name: str, *, window_tokens: int, max_output_tokens: int) -> None:

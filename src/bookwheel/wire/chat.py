@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+ReadingChoice = Literal["auto", "full", "relevant", "overview", "thorough"]
+ReadingName = Literal["full", "relevant", "overview", "thorough"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
@@ -27,9 +29,23 @@ class StreamOptions(msgspec.Struct, frozen=True):
 class BookwheelOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bookwheel's own options, in the body's `bookwheel` object."""
 
-    reading: Annotated[Literal["full"], Meta(description="How the documents are read: `full`, all of their text.")] = (
-        "full"
-    )
+    reading: Annotated[
+        ReadingChoice,
+        Meta(
+            description="How the documents are read. `full`: all of their text. `relevant`: the passages that bear on the "
+            "question. `overview`: what represents every part, for questions about the whole. `thorough`: the engine reads "
+            "every part and takes notes. `auto`: `full` where it fits, else `overview` or `relevant`."
+        ),
+    ] = "auto"
+    budget_tokens: (
+        Annotated[
+            int, Meta(ge=64, description="Tokens of documents that the engine may be shown, instead of the set budget.")
+        ]
+        | None
+    ) = None
+    show_context: Annotated[
+        bool, Meta(description="Send the very messages that the engine was sent along with the answer.")
+    ] = False
     citations: Annotated[
         bool, Meta(description="Say which sentences of the documents each sentence of the answer rests on.")
     ] = False
@@ -66,18 +82,41 @@ class FileReading(msgspec.Struct, frozen=True, kw_only=True):
     filename: str
     tokens: int
     selected_tokens: int
+    anchors: Annotated[
+        list[str],
+        Meta(description="Where the excerpts that were shown begin, at most 100; none where all of it was shown."),
+    ] = []
+
+
+class PartsReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine read part by part (`thorough`)."""
+
+    parts: int
+    calls: Annotated[int, Meta(description="Calls of the engine that reading and merging took.")]
+    reused: Annotated[int, Meta(description="Notes that were kept from the same question before.")]
+    unread: Annotated[int, Meta(description="Parts that the engine failed on; the notes name them.")]
 
 
 class ContextReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine was shown of the documents, and what that took."""
 
-    reading: Literal["full"]
+    reading: ReadingName
+    reason: Annotated[str, Meta(description="Why this reading, in a sentence.")]
     window_tokens: int
+    budget_tokens: int
     document_tokens: int
     selected_tokens: int
     coverage: Annotated[float, Meta(description="Share of the documents' tokens that the engine was shown, 0 to 1.")]
     files: list[FileReading]
-    milliseconds: dict[str, float]
+    milliseconds: Annotated[dict[str, float], Meta(description="What took how long before the engine began.")]
+    support: Annotated[
+        float | UnsetType,
+        Meta(
+            description="How much of what the question names stands together in the documents, 0 to 1: where it is low, they "
+            "may not hold the answer. Only with `relevant`."
+        ),
+    ] = UNSET
+    thorough: PartsReport | UnsetType = UNSET
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +140,9 @@ class BookwheelReport(msgspec.Struct, frozen=True, kw_only=True):
 
     context: ContextReport
     citations: list[Citation] | UnsetType = UNSET
+    messages: Annotated[
+        list[dict[str, Any]] | UnsetType, Meta(description="What the engine was sent; with `show_context`.")
+    ] = UNSET
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,14 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookwheel.answering.citations import MOST_CITATIONS, cite
-from bookwheel.document import BlockKind, BlockMap, BlockSpan
-from bookwheel.engines.engine import ShownDocument
+from bookwheel.answering.citations import MOST_CITATIONS, cite, line_anchor
+from bookwheel.engines.engine import Excerpt, ShownDocument, whole_document
 
 DOCUMENTS = Path(__file__).parents[3] / "demo" / "documents"
-CHINESE = ShownDocument("kong-yiji.txt", (DOCUMENTS / "kong-yiji.txt").read_text("utf-8"), 1, "file-fe-zh")
-ENGLISH = ShownDocument("magi.txt", (DOCUMENTS / "the-gift-of-the-magi.txt").read_text("utf-8"), 1, "file-fe-en")
+CHINESE = whole_document("kong-yiji.txt", (DOCUMENTS / "kong-yiji.txt").read_text("utf-8"), 1, "file-fe-zh")
+ENGLISH = whole_document("magi.txt", (DOCUMENTS / "the-gift-of-the-magi.txt").read_text("utf-8"), 1, "file-fe-en")
 BOTH = (CHINESE, ENGLISH)
+
+
+def text_of(document: ShownDocument) -> str:
+    return "".join(excerpt.text for excerpt in document.excerpts)
+
+
+LINES = [line_anchor(text_of(document)) for document in BOTH]
 
 SUPPORTED = [
     ("He sold the watch to buy her combs.", "What did Jim do?", "I sold the watch to get the money to buy your combs."),
@@ -26,7 +32,7 @@ SUPPORTED = [
 
 @pytest.mark.parametrize(("answer", "question", "quote"), SUPPORTED)
 def test_a_sentence_is_cited_with_the_sentence_it_rests_on(answer: str, question: str, quote: str) -> None:
-    [citation] = cite(answer, question, BOTH, [None, None])
+    [citation] = cite(answer, question, BOTH, LINES)
     assert quote in citation.quote
     assert answer[citation.answer_start : citation.answer_end] == answer
     assert citation.file_id == (ENGLISH.file_id if answer.isascii() else CHINESE.file_id)
@@ -44,23 +50,23 @@ UNSUPPORTED = [
 
 @pytest.mark.parametrize("answer", UNSUPPORTED)
 def test_a_sentence_that_nothing_supports_is_not_cited(answer: str) -> None:
-    assert cite(answer, "What happened?", BOTH, [None, None]) == []
+    assert cite(answer, "What happened?", BOTH, LINES) == []
 
 
 def test_among_several_sentences_only_the_supported_are_cited() -> None:
     answer = "He sold the watch to buy combs. The reactor melted. 孔乙己还欠十九个钱。"
-    cited = [answer[c.answer_start : c.answer_end] for c in cite(answer, "What happened?", BOTH, [None, None])]
+    cited = [answer[c.answer_start : c.answer_end] for c in cite(answer, "What happened?", BOTH, LINES)]
     assert cited == ["He sold the watch to buy combs.", "孔乙己还欠十九个钱。"]
 
 
 def test_a_quote_is_given_once() -> None:
-    citations = cite("He sold the watch to buy combs. To buy combs, he sold the watch.", "What?", BOTH, [None, None])
+    citations = cite("He sold the watch to buy combs. To buy combs, he sold the watch.", "What?", BOTH, LINES)
     assert len(citations) == len({citation.start for citation in citations}) == 1
 
 
 def test_citations_are_bounded() -> None:
-    answer = ENGLISH.text
-    assert 0 < len(cite(answer, "All of it?", (ENGLISH,), [None])) <= MOST_CITATIONS
+    answer = text_of(ENGLISH)
+    assert 0 < len(cite(answer, "All of it?", (ENGLISH,), LINES[1:])) <= MOST_CITATIONS
 
 
 def test_an_answer_over_no_documents_has_no_citations() -> None:
@@ -73,7 +79,7 @@ def test_an_answer_over_no_documents_has_no_citations() -> None:
     st.text("ab字", max_size=9),
 )
 def test_every_quote_stands_where_it_says(text: str, answer: str, question: str) -> None:
-    for citation in cite(answer, question, (ShownDocument("t", text, 1),), [None]):
+    for citation in cite(answer, question, (whole_document("t", text, 1),), [line_anchor(text)]):
         assert citation.quote == text[citation.start : citation.end] != ""
         assert 0 <= citation.answer_start < citation.answer_end <= len(answer)
         assert citation.anchor == f"line {text[: citation.start].count(chr(10)) + 1}"
@@ -81,17 +87,30 @@ def test_every_quote_stands_where_it_says(text: str, answer: str, question: str)
 
 @pytest.mark.parametrize("document", BOTH, ids=lambda d: d.title)
 def test_every_quote_of_a_real_document_stands_in_it(document: ShownDocument) -> None:
-    citations = cite(document.text[:5000], "", BOTH, [None, None])
+    citations = cite(text_of(document)[:5000], "", BOTH, LINES)
     assert len(citations) > 10
     for citation in citations:
         assert citation.filename == document.title
-        assert document.text[citation.start : citation.end] == citation.quote
+        assert text_of(document)[citation.start : citation.end] == citation.quote
 
 
 def test_a_quote_has_the_anchor_of_its_block() -> None:
     text = "A plum is a fruit. A stone is none.\n"
-    blocks = BlockMap(
-        [BlockSpan(0, 18, BlockKind.PARAGRAPH, 0, "page 3"), BlockSpan(18, 36, BlockKind.LIST, 0, "page 4")]
+    citations = cite(
+        "A plum is a fruit. A stone is none.",
+        "?",
+        (whole_document("t", text, 1),),
+        [lambda offset: "page 3" if offset < 18 else "page 4"],
     )
-    citations = cite("A plum is a fruit. A stone is none.", "?", (ShownDocument("t", text, 1),), [blocks])
     assert [citation.anchor for citation in citations] == ["page 3", "page 4"]
+
+
+def test_a_quote_from_an_excerpt_stands_at_its_place_in_the_whole_document() -> None:
+    text = text_of(ENGLISH)
+    start = text.index("I sold the watch")
+    excerpts = (Excerpt(text[:200], 0), Excerpt(text[start : start + 300], start, "page 2"))
+    shown = ShownDocument("magi.txt", excerpts, 3000, 120, "file-fe-en")
+    [citation] = cite("Jim sold the watch to buy the combs.", "What did Jim do?", (shown,), LINES[1:])
+    assert text[citation.start : citation.end] == citation.quote
+    assert citation.start >= start
+    assert citation.anchor == LINES[1](citation.start)

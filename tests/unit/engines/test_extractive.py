@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookwheel.engines.engine import EngineRequest, ShownDocument
+from bookwheel.engines.engine import EngineRequest, ShownDocument, whole_document
 from bookwheel.engines.extractive import QUOTES, ExtractiveEngine, best_quotes
 
 DOCUMENTS = Path(__file__).parents[3] / "demo" / "documents"
-CHINESE = ShownDocument("孔乙己.txt", (DOCUMENTS / "kong-yiji.txt").read_text("utf-8"), 1)
-ENGLISH = ShownDocument("magi.txt", (DOCUMENTS / "the-gift-of-the-magi.txt").read_text("utf-8"), 1)
+CHINESE = whole_document("孔乙己.txt", (DOCUMENTS / "kong-yiji.txt").read_text("utf-8"), 1)
+ENGLISH = whole_document("magi.txt", (DOCUMENTS / "the-gift-of-the-magi.txt").read_text("utf-8"), 1)
 
 NOT_THERE = {CHINESE.title: "文档中没有提到。", ENGLISH.title: "The documents do not say."}
 
@@ -64,7 +64,7 @@ def test_the_right_document_is_quoted_out_of_two(document: ShownDocument, questi
 @pytest.mark.parametrize(("document", "question", "held"), ANSWERED)
 def test_quotes_are_sentences_of_the_document_in_its_order(document: ShownDocument, question: str, held: str) -> None:
     quotes = best_quotes(question, (document,)).split("\n")
-    places = [document.text.find(quote) for quote in quotes]
+    places = [document.excerpts[0].text.find(quote) for quote in quotes]
     assert 0 < len(quotes) <= QUOTES
     assert -1 not in places
     assert places == sorted(places)
@@ -85,12 +85,12 @@ def test_it_asks_for_a_document_where_there_is_none(question: str, told: str) ->
 
 @pytest.mark.parametrize("text", ["", " \n\n"])
 def test_a_document_without_text_does_not_say(text: str) -> None:
-    assert best_quotes("Who is Jim?", (ShownDocument("empty.txt", text, 0),)) == "The documents do not say."
+    assert best_quotes("Who is Jim?", (whole_document("empty.txt", text, 0),)) == "The documents do not say."
 
 
 @given(st.text(alphabet="ab .。?！字\n", max_size=80), st.text(alphabet="ab字 ?", max_size=20))
 def test_it_never_invents(text: str, question: str) -> None:
-    for line in best_quotes(question, (ShownDocument("t", text, 1),)).split("\n"):
+    for line in best_quotes(question, (whole_document("t", text, 1),)).split("\n"):
         assert line in text or line in (*NOT_THERE.values(), "文档中没有提到。")
 
 

@@ -1,9 +1,9 @@
 """A test that talks to the fake engine sees which documents came through, and gets the same answer every time."""
 
-from bookwheel.engines.engine import EngineRequest, ShownDocument
+from bookwheel.engines.engine import EngineRequest, whole_document
 from bookwheel.engines.fake import FakeEngine
 
-DOCUMENTS = (ShownDocument("a.txt", "Some text.", 3, "file-fe-a"), ShownDocument("b.txt", "", 0))
+DOCUMENTS = (whole_document("a.txt", "Some text.", 3, "file-fe-a"), whole_document("b.txt", "", 0))
 REQUEST = EngineRequest([{"role": "user", "content": "Why?"}], {}, "Why?", DOCUMENTS)
 ANSWER = "You asked: Why? I was shown: a.txt (10 characters); b.txt (0 characters)."
 
