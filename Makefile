@@ -36,8 +36,8 @@ format: $(SYNCED) ## Put the code into the house format
 bench: $(SYNCED) ## Measure speed and memory beside the alternatives
 	$(BIN)/python -m bench
 
-evals: $(SYNCED) ## Measure the share of right answers
-	$(BIN)/python -m evals
+evals: $(SYNCED) ## Measure what is found and answered; FULL=1: all of it
+	$(BIN)/python -m evals $(if $(filter-out 0,$(FULL)),--full) $(EVALS_ARGS)
 
 lock: $(UV) ## Choose the versions anew
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import extraction, ingest, models, ocr, overhead, tables, uploads
+from bench import extraction, ingest, models, ocr, overhead, retrieval, tables, uploads
 
 ALL = {
     "overhead": overhead.main,
@@ -12,6 +12,7 @@ ALL = {
     "extraction": extraction.main,
     "tables": tables.main,
     "models": models.main,
+    "retrieval": retrieval.main,
 }
 BY_DEFAULT = ("overhead", "uploads")
 
