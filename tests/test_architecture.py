@@ -29,7 +29,20 @@ LAYERS = (
     ("extraction", "accounts"),
     ("engines", "jobs"),
     ("storage",),
-    ("wire", "document", "tokens", "terms", "numerals", "spelled_numbers", "sentences", "settings", "errors", "logs", "metrics", "__init__"),
+    (
+        "wire",
+        "document",
+        "tokens",
+        "terms",
+        "numerals",
+        "spelled_numbers",
+        "sentences",
+        "settings",
+        "errors",
+        "logs",
+        "metrics",
+        "__init__",
+    ),
 )
 BOTTOM = len(LAYERS) - 1
 LAYER_OF = {package: number for number, layer in enumerate(LAYERS) for package in layer}

@@ -30,6 +30,7 @@ from bookwheel.errors import NotFound, SettingsError
 from bookwheel.files.files import Files
 from bookwheel.ingest.ingest import Ingest, delete_file
 from bookwheel.logs import log
+from bookwheel.retrieval.search import warm_up
 from bookwheel.settings import Settings
 from bookwheel.storage.blobs import Blobs
 from bookwheel.storage.database import Database
@@ -69,9 +70,10 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         swept = await files.sweep()
         opened.push_async_callback(roster.close)
         await roster.start()
+        await asyncio.to_thread(warm_up)
         digests = Digests(blobs)
         files.before_deletion = digests.forget
-        ingest = Ingest(database, blobs, settings.ingest, settings.limits.tokens_per_request)
+        ingest = Ingest(database, blobs, settings.ingest, settings.limits.most_tokens)
         opened.push_async_callback(ingest.close)
         unfinished = await ingest.take_up_unfinished()
         parts = Parts(settings, blobs, files, ingest, digests, roster)

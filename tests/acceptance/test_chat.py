@@ -335,8 +335,8 @@ def test_documents_that_do_not_fit_are_refused_with_both_sizes_where_all_of_them
     desk: Desk, given: str
 ) -> None:
     document = f"fileid://{desk.upload('large.txt', MUCH)}" if given == "as a file" else MUCH
+    whole = {"bookwheel": {"reading": "full"}}
     with pytest.raises(BadRequestError) as caught:
-        whole = {"bookwheel": {"reading": "full"}}
         ask(desk, system(ROLE), system(document), user("?"), model="small", extra_body=whole)
     message = caught.value.body["message"]  # type: ignore[index]
     assert message.startswith("Total message token length exceed model limit (1000 tokens): the documents take ")

@@ -277,7 +277,7 @@ def hasty_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield opened
 
 
-LONG_LOG = "".join(f"Line {number} of a long log that says little.\n" for number in range(80_000))
+LONG_LOG = "".join(f"Line {number} of a long log that says little.\n" for number in range(25_000))
 """It takes far longer to read than a question takes to arrive."""
 
 

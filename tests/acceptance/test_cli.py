@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from bookwheel import __version__
 from bookwheel.cli.main import app
+from support.engine import RecordingEngine, answer_words
 from support.server import Server
 
 HERONS = (
@@ -80,6 +81,25 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk whose server runs."""
     folder = tmp_path_factory.mktemp("running")
     settings = {"engines": {"quotes": {"kind": "extractive"}}}
+    server = Server(folder, settings).start()
+    yield Desk(folder, settings | {"data_dir": str(server.data_dir)})
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def recording_engine() -> Iterator[RecordingEngine]:
+    """An engine that says the same in other words than the documents'."""
+    engine = RecordingEngine().start()
+    engine.behave = answer_words(["So the tide turns ", "at seven then."])
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def noting(tmp_path_factory: pytest.TempPathFactory, recording_engine: RecordingEngine) -> Iterator[Desk]:
+    """A desk whose server runs with that engine."""
+    folder = tmp_path_factory.mktemp("noting")
+    settings = {"engines": {"recording": recording_engine.settings()}}
     server = Server(folder, settings).start()
     yield Desk(folder, settings | {"data_dir": str(server.data_dir)})
     server.stop()
@@ -180,6 +200,44 @@ class TestAsk:
         assert "书轮由意大利工程师拉梅利设计。" in lines
         cited = r"\[\d\] 书轮\.txt, line 3: 书轮由意大利工程师拉梅利设计。"
         assert [line for line in lines if re.fullmatch(cited, line)], asked.stdout
+
+    def test_a_footnote_says_what_of_the_answer_it_is_for_where_the_answer_has_other_words(self, noting: Desk) -> None:
+        asked = noting.run("ask", "herons.txt", "When does the tide turn?")
+        assert asked.returncode == 0, asked.stderr
+        answer, footnote = asked.stdout.splitlines()
+        assert answer == "So the tide turns at seven then."
+        assert footnote == "[1] “So the tide turns at seven then.” herons.txt, line 3: The tide turns at seven."
+
+    @pytest.mark.parametrize("reading", ["auto", "full", "relevant", "overview", "thorough"])
+    def test_reads_as_it_is_told(self, noting: Desk, reading: str) -> None:
+        asked = noting.run("ask", "--reading", reading, "herons.txt", "When does the tide turn?")
+        assert asked.returncode == 0, asked.stderr
+        used = "full" if reading == "auto" else reading
+        assert re.search(rf"^\d+ of \d+ tokens shown \({used}\); first word after", asked.stderr, re.MULTILINE)
+
+    def test_shows_no_more_of_the_documents_than_it_is_told(self, noting: Desk) -> None:
+        (noting.folder / "marsh.txt").write_text(HERONS * 50, "utf-8")
+        asked = noting.run("ask", "--budget-tokens", "200", "marsh.txt", "When does the tide turn?")
+        found = re.search(r"^(\d+) of (\d+) tokens shown \(relevant\)", asked.stderr, re.MULTILINE)
+        assert found, asked.stderr
+        assert 0 < int(found[1]) <= 200 < int(found[2])
+
+    def test_shows_the_very_text_that_the_engine_was_sent(
+        self, noting: Desk, recording_engine: RecordingEngine
+    ) -> None:
+        recording_engine.requests.clear()
+        asked = noting.run("ask", "--show-context", "--no-citations", "herons.txt", "When does the tide turn?")
+        sent = recording_engine.requests[-1]["messages"]
+        assert [message["role"] for message in sent] == ["system", "user"]
+        _, system, user = re.split(r"^─+ sent: \w+ ─+$", asked.stdout, flags=re.MULTILINE)
+        assert _unwrapped(system) == _unwrapped(sent[0]["content"])
+        assert user.strip() == "When does the tide turn?"
+
+    @pytest.mark.parametrize("words", [["--reading", "quick"], ["--budget-tokens", "63"], ["--budget-tokens", "all"]])
+    def test_refuses_a_reading_or_a_budget_that_is_none(self, running: Desk, words: list[str]) -> None:
+        refused = running.run("ask", *words, "herons.txt", "What?")
+        assert refused.returncode == 2
+        assert words[0] in refused.stderr
 
     def test_takes_ids_and_keeps_files_when_told_to(self, running: Desk) -> None:
         kept = running.run("ask", "--keep", "--no-citations", "herons.txt", "When do otters come?")
@@ -310,6 +368,11 @@ class TestHelp:
         for name, inner in getattr(found, "commands", {}).items():
             assert [*command, name] in COMMANDS
             assert inner.get_short_help_str().strip()
+
+
+def _unwrapped(text: str) -> str:
+    """Without the line ends that a terminal's width makes."""
+    return " ".join(text.split())
 
 
 def _complaints(ended: subprocess.CompletedProcess[str]) -> list[str]:

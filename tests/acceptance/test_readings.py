@@ -356,6 +356,17 @@ def test_thorough_shows_the_engine_every_part_and_then_its_notes(desk: Desk) -> 
     assert content[citation["start"] : citation["end"]] == citation["quote"] == COOPER
 
 
+def test_notes_that_are_longer_than_the_budget_are_shortened_to_it(desk: Desk) -> None:
+    file_id = desk.upload("ledger.txt", ledger(200, COOPER, name="shortened"))
+    desk.engine.behave = take_notes("Eleven florins.", keep="florins")
+    ask(desk, about(file_id), "narrow", reading="thorough", budget_tokens=1_000)
+    few = shown(desk)
+    desk.engine.behave = take_notes("Eleven florins.", keep="pence")
+    question = "What did the cooper of Lindisfarne charge, and what the others?"
+    ask(desk, about(file_id, question=question), "narrow", reading="thorough", budget_tokens=1_000)
+    assert count_tokens(few) < count_tokens(shown(desk)) <= 1_050
+
+
 def test_notes_are_reused_when_the_same_is_asked_again(desk: Desk) -> None:
     file_id = desk.upload("ledger.txt", ledger(300, COOPER, name="again"))
     desk.engine.behave = take_notes("Eleven florins.")
@@ -368,18 +379,25 @@ def test_notes_are_reused_when_the_same_is_asked_again(desk: Desk) -> None:
     assert (told["calls"], told["reused"]) == (0, context_of(first)["thorough"]["calls"])
 
 
-def test_progress_comes_as_comments_before_the_first_chunk(desk: Desk) -> None:
-    file_id = desk.upload("ledger.txt", ledger(300, COOPER, name="progress"))
-    desk.engine.behave = take_notes("Eleven florins.")
-    connection = post(desk, about(file_id), {"reading": "thorough"}, stream=True)
+def comments_of(desk: Desk, messages: list[dict[str, Any]]) -> list[str]:
+    """What the stream says of its progress before the first chunk."""
+    connection = post(desk, messages, {"reading": "thorough"}, stream=True)
     raw = connection.getresponse().read().decode()
     connection.close()
     before, data = raw.split("data: ", 1)
-    comments = [line for line in before.split("\n\n") if line.startswith(": reading ")]
+    assert raw.endswith("data: [DONE]\n\n")
+    assert ": reading" not in data
+    return [line for line in before.split("\n\n") if line.startswith(": reading ")]
+
+
+def test_progress_comes_as_comments_before_the_first_chunk_also_where_notes_are_reused(desk: Desk) -> None:
+    file_id = desk.upload("ledger.txt", ledger(300, COOPER, name="progress"))
+    desk.engine.behave = take_notes("Eleven florins.")
+    comments = comments_of(desk, about(file_id))
     total = len(calls_for_notes(desk))
     assert comments == [f": reading {done} of {total}" for done in range(total + 1)]
-    assert ": reading" not in data
-    assert raw.endswith("data: [DONE]\n\n")
+    assert comments_of(desk, about(file_id)) == comments
+    assert len(calls_for_notes(desk)) == total
 
 
 def test_the_stock_client_reads_past_the_comments(desk: Desk) -> None:

@@ -27,6 +27,7 @@ class NoteEngine:
         self, behave: Behaviour | None = None, *, window_tokens: int = 4_000, max_output_tokens: int = 500
     ) -> None:
         self.name = "scribe"
+        self.model = "by-rule"
         self.window_tokens = window_tokens
         self.max_output_tokens = max_output_tokens
         self.behave = behave or note_facts

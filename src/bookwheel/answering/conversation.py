@@ -15,6 +15,7 @@ from bookwheel.errors import InvalidRequest
 Message = dict[str, Any]
 
 _SCHEME = "fileid://"
+_LINE_END = re.compile(r"\r\n?")
 _WORD = re.compile(r"[^\s,，、;；]+")
 
 
@@ -27,7 +28,7 @@ class FileReference:
 
 @dataclass(frozen=True, slots=True)
 class InlineDocument:
-    """A document given as text. `number` counts from 1 through the request."""
+    """A document given as text. `number` counts from 1 through the request. Lines end with a line feed, as in files' texts."""
 
     number: int
     text: str
@@ -120,7 +121,7 @@ class _Reader:
             self._pending += references
         elif text.strip():
             self._inline_count += 1
-            self._pending.append(InlineDocument(self._inline_count, text))
+            self._pending.append(InlineDocument(self._inline_count, _LINE_END.sub("\n", text)))
 
     def _read_turn(self, message: Message) -> None:
         content = message.get("content")

@@ -3,6 +3,7 @@ or their index."""
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,6 +41,7 @@ INDEX_HERE_CHARACTERS = 20_000
 """Up to so much inline text is indexed in a thread, in some 20 ms; a worker would take longer to be told."""
 INLINE_INDEX_BYTES = 64 * 1024 * 1024
 LONGEST_SHOWN_ID = 80
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +204,11 @@ def _cannot_be_found(file_id: str) -> InvalidRequest:
 
 
 def _index_text(text: str, title: str) -> IndexedDocument:
-    """The index of a short text. Its anchors are lines."""
-    blocks, at = [], 0
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        blocks.append(BlockSpan(at, at + len(line), BlockKind.PARAGRAPH, 0, f"line {number}"))
-        at += len(line)
+    """The index of a short text. Its anchors are lines: what a line feed ends, and no form feed or the like."""
+    blocks = [
+        BlockSpan(line.start(), line.end(), BlockKind.PARAGRAPH, 0, f"line {number}")
+        for number, line in enumerate(_LINE.finditer(text), 1)
+    ]
     return IndexedDocument(build_index(text, blocks, title), memoryview(text.encode(errors="replace")))
 
 

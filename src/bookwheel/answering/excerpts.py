@@ -19,7 +19,7 @@ from bookwheel.tokens import count_tokens
 PLACES = ("page", "slide", "sheet")
 """Anchors that tell a reader something; a line number in a text does not."""
 LONGEST_HEADING = 60
-HEADINGS = 2
+HEADINGS = 1
 OMISSION_TOKENS = 3
 TRIES = 3
 SLACK = 1.02
@@ -97,11 +97,7 @@ def place_of(document: IndexedDocument, passage: int) -> str:
 
 def _costs_of(sources: Sequence[Source]) -> Costs:
     frames = [FRAME_TOKENS + count_tokens(source.title) for source in sources]
-
-    def mark(document: int, passage: int) -> int:
-        return OMISSION_TOKENS + count_tokens(place_of(sources[document].document, passage))
-
-    return Costs(frames, mark)
+    return Costs(frames, OMISSION_TOKENS, lambda document, passage: place_of(sources[document].document, passage))
 
 
 def _spent(shown: Sequence[ShownDocument], costs: Costs) -> int:
@@ -109,7 +105,8 @@ def _spent(shown: Sequence[ShownDocument], costs: Costs) -> int:
     return sum(
         costs.frames[number]
         + document.selected_tokens
-        + sum(OMISSION_TOKENS + count_tokens(excerpt.place) for excerpt in document.excerpts)
+        + OMISSION_TOKENS * len(document.excerpts)
+        + sum(count_tokens(place) for place in {excerpt.place for excerpt in document.excerpts})
         for number, document in enumerate(shown)
         if document.excerpts
     )

@@ -22,10 +22,11 @@ LEAST_WITH_LIST_TOKENS = 2_000
 
 _WHOLE = re.compile(
     r"summar(?:y|ies|i[sz]e\w*|i[sz]ing)|\boverview\b|\babstract\b|\bgist\b|\boutline\b|\btl;?dr\b|\brecap\b|\bin a nutshell\b"
-    r"|what (?:is|are|was|were) (?:it|this|these|that|those|they|the \w+(?: \w+)?) (?:all )?about\b"
+    r"|what (?:is|are|was|were) (?:it|this|these|that|those|they|(?:the|this|these|that|those|each) \w+(?: \w+)?)"
+    r" (?:all )?about\b"
     r"|\b(?:main|key|major|central|general|overall|core|important)\s+(?:\w+\s+)?(?:points?|discussions?|ideas?|topics?|themes?|arguments?|messages?|takeaways?"
     r"|contents?|findings?|conclusions?|issues?)\b"
-    r"|what (?:does|do) (?:it|this|these|the \w+) (?:say|cover|discuss|contain|deal with)\b"
+    r"|what (?:does|do) (?:it|this|these|(?:the|this|these|that|those|each) \w+) (?:say|cover|discuss|contain|deal with)\b"
     r"|\bcompare\b|\bcontrast\b|\bin common\b"
     r"|总结|概括|概述|综述|归纳|摘要|大意|梗概|提要|主旨|主题是|中心思想|主要内容|主要讲|讲了(?:些)?什么|说了(?:些)?什么|讲述了什么|写了什么"
     r"|关于什么|要点|全文|通篇|整篇|整本|整份|比较一下|对比|异同|共同点|纪要"

@@ -79,6 +79,8 @@ async def _until_done(
             if waiting.done():
                 yield waiting.result()
             waiting.cancel()
+        while not comments.empty():
+            yield comments.get_nowait()
     finally:
         if not task.done():
             task.cancel()

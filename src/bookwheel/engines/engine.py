@@ -56,6 +56,8 @@ class EngineRequest:
     documents: tuple[ShownDocument, ...] = ()
     support: float | None = None
     """How much of what the question names stands together in the documents, 0 to 1; None where it was not measured."""
+    is_about_whole: bool = False
+    """Whether the question is about the documents as a whole: they are to be summarised, not searched."""
 
     @property
     def wants_usage(self) -> bool:

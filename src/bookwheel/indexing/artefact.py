@@ -42,13 +42,15 @@ class _Tensor(msgspec.Struct, frozen=True):
     data_offsets: tuple[int, int]
 
 
+_POSTINGS = tuple(field.name for field in fields(Index) if field.type is Postings)
 _DTYPES = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "U64": np.uint64}
 
 
 def save_index(index: Index, path: Path) -> None:
     """Write an index to a file."""
-    metadata = {"version": str(INDEX_VERSION), "key": index.key, "title": index.title, "checksum": UNSIGNED}
-    save_file(dict(_arrays_of(index)), path, metadata)
+    kind = CONVERSATION if index.is_conversation else ""
+    metadata = {"version": str(INDEX_VERSION), "key": index.key, "title": index.title, "kind": kind}
+    save_file(dict(_arrays_of(index)), path, metadata | {"checksum": UNSIGNED})
     with path.open("r+b") as file:
         header = file.read(int.from_bytes(file.read(8), "little"))
         file.seek(8)
@@ -136,9 +138,10 @@ def _dtypes() -> dict[str, np.dtype[Any]]:
 def _is_whole(index: Index) -> bool:
     """Whether arrays that go side by side are as long as each other, and tables end where what they point into ends."""
     passages = (index.starts, index.ends, index.byte_starts, index.byte_ends, index.tokens, index.lengths)
-    beside = [(len(index.section_of), *map(len, passages)), (len(index.block_starts), len(index.anchor_ends))]
+    beside: list[tuple[int, ...]] = [(len(index.section_of), *(len(array) for array in passages))]
+    beside.append((len(index.block_starts), len(index.anchor_ends)))
     tables = [(index.anchor_ends, len(index.anchors))] if len(index.anchor_ends) else []
-    for postings in (index.words, index.headings):
+    for postings in (getattr(index, name) for name in _POSTINGS):
         beside.append((len(postings.hashes) + 1, len(postings.offsets)))
         beside.append((len(postings.places), len(postings.counts)))
         tables.append((postings.offsets, len(postings.places)))
@@ -148,7 +151,7 @@ def _is_whole(index: Index) -> bool:
 def _index_of(metadata: Mapping[str, str], arrays: dict[str, Array], name: str) -> Index:
     try:
         parts: dict[str, Any] = {key: array for key, array in arrays.items() if "." not in key}
-        for part in ("words", "headings", "names"):
+        for part in _POSTINGS:
             parts[part] = Postings(**{f.name: arrays[f"{part}.{f.name}"] for f in fields(Postings)})
         conversation = metadata["kind"] == CONVERSATION
         return Index(key=metadata["key"], title=metadata["title"], is_conversation=conversation, **parts)

@@ -46,10 +46,14 @@ def find_headings(text: str) -> Iterator[HeadingLine]:
 def _is_heading(found: re.Match[str], line: str) -> bool:
     if found.lastgroup == "capitals":
         return line.isupper() and sum(map(str.isalpha, line)) > len(line) // 2
-    if found.lastgroup == "named":
-        called = line[len(found["named"]) :].lstrip(" \t.:-–—")  # "Section 5 of the Act": a line of prose
-        return line[0].isupper() and line[-1] not in ".,;，。；" and not called[:1].islower()
-    return found.lastgroup != "numbered" or line[-1] not in ",:，："
+    if found.lastgroup not in ("named", "numbered"):
+        return True
+    called = line[len(found[found.lastgroup]) :].lstrip(" \t\u3000.:-–—")
+    if called[:1].islower():  # "Section 5 of the Act provides", "1.5 million people": lines of prose
+        return False
+    return (
+        line[-1] not in ",:，：" if found.lastgroup == "numbered" else line[0].isupper() and line[-1] not in ".,;，。；"
+    )
 
 
 def _level(found: re.Match[str]) -> int:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bookwheel.document import BlockSpan
 from bookwheel.indexing.passages import Cutting, Section, cut_passages
 from bookwheel.indexing.postings import Hashes, Postings, PostingsBuilder, hash_terms
-from bookwheel.terms import terms_of
+from bookwheel.indexing.spellings import build_spellings
+from bookwheel.terms import is_single_character, terms_of
 
 INDEX_VERSION = 1
 """Raise it with every change of what stands in an index, terms and cutting included: older ones are built anew."""
@@ -39,7 +40,8 @@ class Index:
     starts, ends, byte_starts, byte_ends: uint32[P]. tokens, lengths (in terms): uint16[P]. section_of: uint32[P], ascending.
     block_starts: uint32[B]; anchors: the blocks' anchors, UTF-8, that of block i at `anchor_ends[i - 1]` to `anchor_ends[i]`.
     `words` are the postings of the passages' own terms, `headings` those of the sections' heading paths, by section number;
-    `names` are those of whole headings (`name_key`), by the number of the section under them.
+    `names` are those of whole headings (`name_key`), by the number of the section under them; `spellings` as
+    `build_spellings` makes them.
     """
 
     key: str
@@ -60,6 +62,7 @@ class Index:
     words: Postings
     headings: Postings
     names: Postings
+    spellings: Postings
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -94,6 +97,7 @@ def build_index(text: str, blocks: Sequence[BlockSpan], title: str) -> Index:
     cutting = cut_passages(text, blocks)
     words = PostingsBuilder()
     lengths = [words.add(terms_of(text[p.start : p.end])) for p in cutting.passages]
+    postings = words.build()
     headings, names = PostingsBuilder(), PostingsBuilder()
     for section in cutting.sections:
         headings.add(terms_of(" ".join(section.heading_path)))
@@ -118,9 +122,10 @@ def build_index(text: str, blocks: Sequence[BlockSpan], title: str) -> Index:
         anchors=np.frombuffer(b"".join(anchors), np.uint8),
         outline=np.frombuffer(msgspec.msgpack.encode(cutting.sections), np.uint8),
         title_terms=np.unique(hash_terms(_title_terms(title))),
-        words=words.build(),
+        words=postings,
         headings=headings.build(),
         names=names.build(),
+        spellings=build_spellings(words.terms(), postings),
     )
 
 
@@ -142,13 +147,18 @@ def _names_of(section: Section) -> set[str]:
         return set()
     heading = section.heading_path[-1]
     bare = _IN_BRACKETS.sub("", heading)
-    forms = (terms_of(form) for form in (heading, bare, _THE.sub("", bare)))
+    forms = (_without_singles(terms_of(form)) for form in (heading, bare, _THE.sub("", bare)))
     return {name_key(terms) for terms in forms if 0 < len(terms) <= MOST_NAME_TERMS}
+
+
+def _without_singles(terms: Sequence[str]) -> list[str]:
+    """Of unspaced scripts the pairs only: those of a name stand in a row wherever it stands."""
+    return [term for term in terms if not is_single_character(term)]
 
 
 def _title_terms(title: str) -> list[str]:
     """The terms of a file's name, `2023Q4` in parts too."""
-    stem = PurePath(title).stem
+    stem = _EXTENSION.sub("", title)
     return terms_of(stem) + terms_of(_LETTER_DIGIT.sub(" ", stem))
 
 

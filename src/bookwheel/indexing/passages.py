@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from bookwheel.document import BlockKind, BlockSpan
 from bookwheel.indexing.headings import HeadingLine, find_headings
 from bookwheel.sentences import split_sentences
-from bookwheel.tokens import budget_tokens, count_tokens
+from bookwheel.tokens import count_for_budget, count_tokens
 
 PASSAGE_TOKENS = 50
 LONGEST_TOKENS = 80
@@ -27,7 +27,7 @@ DEEPEST_LEVEL = 9
 class Passage:
     """`text[start:end]` of a document, without white space around it; `section` is the number of its section.
 
-    `tokens` is what it takes of a budget (see `tokens.budget_tokens`).
+    `tokens` is what it takes of a budget (see `tokens.count_for_budget`).
     """
 
     start: int
@@ -140,7 +140,7 @@ class _Cutter:
 
 def _parts(text: str, start: int, end: int) -> Iterator[_Part]:
     """A sentence whole, or in parts of about LONGEST_TOKENS, cut at clauses, else words, else anywhere."""
-    tokens = budget_tokens(text[start:end])
+    tokens = count_for_budget(text[start:end])
     while start < end and tokens > LONGEST_TOKENS:
         part = _first_part(text, start, start + (end - start) * LONGEST_TOKENS // tokens)
         yield part
@@ -149,7 +149,7 @@ def _parts(text: str, start: int, end: int) -> Iterator[_Part]:
             start += 1
         tokens -= part.tokens
         if tokens <= LONGEST_TOKENS:  # parts need not add up to the whole: the last is counted anew
-            tokens = budget_tokens(text[start:end])
+            tokens = count_for_budget(text[start:end])
     if start < end:
         yield _Part(start, end, tokens)
 
@@ -158,7 +158,9 @@ def _first_part(text: str, start: int, limit: int) -> _Part:
     """The text from `start` up to `limit`, or less where its tokens are denser than was thought."""
     while True:
         cut = _last_break(text, start, max(limit, start + 1))
-        tokens = budget_tokens(text[start:cut])
+        while text[cut - 1].isspace():
+            cut -= 1
+        tokens = count_for_budget(text[start:cut])
         if tokens <= MOST_TOKENS or cut == start + 1:
             return _Part(start, cut, tokens)
         limit = start + (cut - start) * LONGEST_TOKENS // tokens

@@ -62,6 +62,10 @@ class PostingsBuilder:
         self._lengths.append(len(self._terms) - before)
         return self._lengths[-1]
 
+    def terms(self) -> Iterable[str]:
+        """Every term that was added, once."""
+        return self._numbers.keys()
+
     def build(self) -> Postings:
         """The postings of all places, the first of which has number 0."""
         hashes = hash_terms(self._numbers)

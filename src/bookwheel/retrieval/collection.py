@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bookwheel.indexing.index import Index
-from bookwheel.indexing.postings import Hashes, Postings
+from bookwheel.indexing.postings import Hashes, Postings, hash_terms
+from bookwheel.indexing.spellings import skeleton
 
 PADDING = 8
 Floats = NDArray[np.float32]
@@ -69,12 +70,24 @@ class Collection:
                     found[term].append((places + first, counts.astype(np.float32)))
         return [_joined(parts) for parts in found]
 
-    def heading_occurrences(self, hashes: Hashes) -> list[list[tuple[int, int]]]:
-        """The stretches of passages (first, after the last) under a heading that has the term, for each of some terms."""
+    def spelled_alike(self, terms: Sequence[str]) -> Hashes:
+        """The hashes of the terms that stand in the documents and are spelled like one of those: uint64[terms found]."""
+        keys = hash_terms(bones for term in terms if (bones := skeleton(term)))
+        found = [np.zeros(0, np.uint64)]
+        for index in self.indexes if len(keys) else ():
+            numbers = index.spellings.find(keys)
+            found += [index.words.hashes[index.spellings.of(number)[0]] for number in numbers[numbers >= 0].tolist()]
+        return np.unique(np.concatenate(found))
+
+    def heading_occurrences(self, hashes: Hashes) -> list[Numbers]:
+        """The stretches of passages under a heading that has the term, for each of some terms: int64[stretches, 2].
+
+        A stretch is a first passage and the one after its last; they are disjoint and ascend.
+        """
         return self._headings.find(hashes)
 
-    def named(self, hashes: Hashes) -> list[list[tuple[int, int]]]:
-        """The stretches of passages right under a heading that is just this name, for each of some names."""
+    def named(self, hashes: Hashes) -> list[Numbers]:
+        """The stretches of passages right under a heading that is just this name, for each of some names, as above."""
         return self._names.find(hashes)
 
     @cached_property
@@ -87,9 +100,21 @@ class Collection:
 
     def titled(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which documents' titles have which terms: bool[terms, documents]."""
-        if not self.indexes:
-            return np.zeros((len(hashes), 0), np.bool_)
-        return np.stack([np.isin(hashes, index.title_terms) for index in self.indexes], axis=1)
+        known, documents = self._titles
+        having = np.zeros((len(hashes), len(self.indexes)), np.bool_)
+        firsts, lasts = np.searchsorted(known, hashes, "left"), np.searchsorted(known, hashes, "right")
+        for term in np.flatnonzero(firsts < lasts).tolist():
+            having[term, documents[firsts[term] : lasts[term]]] = True
+        return having
+
+    @cached_property
+    def _titles(self) -> tuple[Hashes, Numbers]:
+        """The terms of all titles, ascending, and beside each the number of the document."""
+        terms = [index.title_terms for index in self.indexes]
+        known = np.concatenate([np.zeros(0, np.uint64), *terms])
+        documents = np.repeat(np.arange(len(terms)), [len(own) for own in terms])
+        order = np.argsort(known, kind="stable")
+        return known[order], documents[order]
 
     def runs(self, numbers: Sequence[int]) -> list[list[Run]]:
         """For each document its runs among some passages, which are given in ascending order."""
@@ -118,19 +143,17 @@ class _Stretches:
             hashes.append(np.repeat(own.hashes, np.diff(own.offsets)))
             starts.append(first + np.searchsorted(index.section_of, own.places, "left"))
             ends.append(first + np.searchsorted(index.section_of, own.places, "right"))
-        everything = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
+        everything = np.concatenate([np.zeros(0, np.uint64), *hashes])
+        stretches = np.column_stack([np.concatenate([np.zeros(0, np.int64), *edges]) for edges in (starts, ends)])
         order = np.argsort(everything, kind="stable")
-        self._hashes = everything[order]
-        self._stretches = np.column_stack((np.concatenate(starts), np.concatenate(ends)))[order] if hashes else order
+        order = order[stretches[order, 0] < stretches[order, 1]]
+        self._hashes, self._stretches = everything[order], stretches[order]
 
-    def find(self, hashes: Hashes) -> list[list[tuple[int, int]]]:
-        """The stretches, (first passage, after the last), for each of some hashes."""
+    def find(self, hashes: Hashes) -> list[Numbers]:
+        """The stretches for each of some hashes: int64[stretches, 2]."""
         firsts = np.searchsorted(self._hashes, hashes, "left").tolist()
         lasts = np.searchsorted(self._hashes, hashes, "right").tolist()
-        return [
-            [(start, end) for start, end in self._stretches[first:last].tolist() if start < end] if first < last else []
-            for first, last in zip(firsts, lasts, strict=True)
-        ]
+        return [self._stretches[first:last] for first, last in zip(firsts, lasts, strict=True)]
 
 
 def _joined(parts: list[tuple[Numbers, Floats]]) -> Occurrences:

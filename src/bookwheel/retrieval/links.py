@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bookwheel.indexing.index import MOST_NAME_TERMS, name_key
 from bookwheel.indexing.postings import hash_terms
@@ -24,6 +25,8 @@ MOST_NAMES = 60
 """Names followed from one passage."""
 MOST_PLACES = 300
 """A name that stands in more passages leads nowhere in particular."""
+MOST_OF_RAREST = 10_000
+"""Passages that have the rarest term of a name; of more, the name is not looked for."""
 LEAST_WEIGHT = 2.0
 LONGEST_QUOTED_TERMS = 8
 
@@ -43,6 +46,33 @@ class Link:
     weight: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where a term stands: in passages, ascending, and above stretches of them."""
+
+    places: Numbers
+    stretches: Numbers
+
+    def __len__(self) -> int:
+        return len(self.places) + int((self.stretches[:, 1] - self.stretches[:, 0]).sum())
+
+    def all(self) -> Numbers:
+        if not len(self.stretches):
+            return self.places
+        return np.unique(np.concatenate([self.places, *_passages_of(self.stretches)]))
+
+    def hold(self, asked: Numbers) -> NDArray[np.bool_]:
+        """For each of some passages whether the term stands in or above it."""
+        holds = np.zeros(len(asked), np.bool_)
+        if len(self.places):
+            near = np.minimum(np.searchsorted(self.places, asked), len(self.places) - 1)
+            holds = self.places[near] == asked
+        if len(self.stretches):
+            before = np.searchsorted(self.stretches[:, 0], asked, "right") - 1
+            holds |= (before >= 0) & (asked < self.stretches[before, 1])
+        return holds
+
+
 class Links:
     """Finds what passages of a collection name. `asked` are the terms of the question: what it names already is no news."""
 
@@ -51,17 +81,17 @@ class Links:
         self._collection = scorer.collection
         self._documents = documents
         self._asked = frozenset(asked)
-        self._places: dict[str, Numbers] = {}
+        self._places: dict[str, _Places] = {}
 
     def named_in_question(self, question: str) -> list[Link]:
         """The sections that are headed by something in the question."""
-        return self._headed(terms_of(question), frozenset())
+        return self._headed(_name_terms(question), frozenset())
 
     def of(self, passage: int) -> list[Link]:
         """What a passage names, by its number in the collection, but for what the question names."""
         text, path = self._read(passage)
         heading = path[-1] if path else ""
-        return [*self._named(text, heading), *self._headed(terms_of(text), frozenset(terms_of(heading)))]
+        return [*self._named(text, heading), *self._headed(_name_terms(text), frozenset(_name_terms(heading)))]
 
     def terms_named(self, passage: int) -> set[str]:
         """The terms of what a passage and its headings name, but for the question's."""
@@ -93,23 +123,17 @@ class Links:
 
     def _headed(self, terms: Sequence[str], own: frozenset[str]) -> list[Link]:
         """The sections that are headed by a run of the terms, the longest run from each term on."""
-        runs = [
-            terms[i : i + size]
-            for i in range(len(terms))
-            for size in range(1, MOST_NAME_TERMS + 1)
-            if i + size <= len(terms)
-        ]
-        keys = list(dict.fromkeys(name_key(run) for run in runs))
+        keys = list(dict.fromkeys(key for start in range(len(terms)) for key in _keys_from(terms, start)))
         found = self._collection.named(hash_terms(keys))
-        named = {key: stretches for key, stretches in zip(keys, found, strict=True) if stretches}
+        named = {key: stretches for key, stretches in zip(keys, found, strict=True) if len(stretches)}
         links = []
         for key in _longest_from_each(terms, named):
             of_key = key.split("\x1f")
             if own.issuperset(of_key) or _small_terms().issuperset(of_key):
                 continue
-            places = np.concatenate([np.arange(start, end) for start, end in named[key]])
-            if len(places) and len(places) <= MOST_PLACES:
-                links.append(Link(f"\x1e{key}", np.sort(places), self._scorer.weight(len(places))))
+            places = np.unique(np.concatenate(_passages_of(named[key])))
+            if len(places) <= MOST_PLACES:
+                links.append(Link(f"\x1e{key}", places, self._scorer.weight(len(places))))
         return links
 
     def _look_up(self, terms: Iterable[str]) -> None:
@@ -120,15 +144,16 @@ class Links:
         hashes = hash_terms(missing)
         under = self._collection.heading_occurrences(hashes)
         for term, found, stretches in zip(missing, self._collection.occurrences(hashes), under, strict=True):
-            parts = [found.places, *(np.arange(start, end) for start, end in stretches)]
-            self._places[term] = np.unique(np.concatenate(parts)) if stretches else found.places
+            self._places[term] = _Places(found.places, stretches)
 
     def _places_of(self, name: Sequence[str]) -> Numbers:
-        """The passages that have all terms of a name."""
-        rarest_first = sorted((self._places[term] for term in name), key=len)
-        places = rarest_first[0]
-        for others in rarest_first[1:]:
-            places = np.intersect1d(places, others, assume_unique=True)
+        """The passages that have all terms of a name; none if all its terms are common."""
+        rarest, *others = sorted((self._places[term] for term in name), key=len)
+        if len(rarest) > MOST_OF_RAREST:
+            return np.zeros(0, np.int64)
+        places = rarest.all()
+        for other in others:
+            places = places[other.hold(places)]
         return places
 
 
@@ -136,12 +161,27 @@ def _longest_from_each(terms: Sequence[str], named: Iterable[str]) -> list[str]:
     known = frozenset(named)
     longest: dict[str, None] = {}
     for start in range(len(terms)):
-        for size in range(min(MOST_NAME_TERMS, len(terms) - start), 0, -1):
-            key = name_key(terms[start : start + size])
-            if key in known:
-                longest[key] = None
-                break
+        key = next((key for key in reversed(_keys_from(terms, start)) if key in known), None)
+        if key is not None:
+            longest[key] = None
     return list(longest)
+
+
+def _passages_of(stretches: Numbers) -> list[Numbers]:
+    return [np.arange(start, end) for start, end in stretches.tolist()]
+
+
+def _keys_from(terms: Sequence[str], start: int) -> list[str]:
+    """The keys of what may be a name and begins with a term, the shortest first: none begins or ends with a small word."""
+    small = _small_terms()
+    if terms[start] in small:
+        return []
+    ends = range(start + 1, min(len(terms), start + MOST_NAME_TERMS) + 1)
+    return [name_key(terms[start:end]) for end in ends if terms[end - 1] not in small]
+
+
+def _name_terms(text: str) -> list[str]:
+    return [term for term in terms_of(text) if not is_single_character(term)]
 
 
 def _names_in(text: str) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bookwheel.retrieval.representative import UNIT_TOKENS, Floats, Numbers, Units, find_units
-from bookwheel.tokens import count_tokens
+from bookwheel.tokens import count_for_budget
 
 MARK_TOKENS = 2
 """What showing that something is left out before a span costs."""
@@ -220,7 +220,7 @@ def _joined(text: str, units: Units, chosen: Numbers) -> list[Span]:
 
 def _cost(text: str, spans: Sequence[Span]) -> int:
     """What showing the spans takes, with a line end and a mark each."""
-    return count_tokens("\n".join(text[span.start : span.end] for span in spans)) + MARK_TOKENS * len(spans)
+    return count_for_budget("\n".join(text[span.start : span.end] for span in spans)) + MARK_TOKENS * len(spans)
 
 
 def _cut(text: str, span: Span, share: int) -> list[Span]:

@@ -1,24 +1,26 @@
 """How much each passage of a collection has of each term of a question.
 
-BM25 (Robertson and Zaragoza, 2009) over two windows: the passage, and the passage with its neighbours. A heading's terms
+BM25 (Robertson and Zaragoza, 2009) over windows: the passage, and the passage with its neighbours. A heading's terms
 count as if they stood in every passage under it, a file's title as if it stood in all of them. Statistics are those of
 the request's own documents.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bookwheel.indexing.postings import hash_terms
-from bookwheel.retrieval.collection import Collection, Floats, Occurrences
+from bookwheel.indexing.postings import Hashes
+from bookwheel.retrieval.collection import Collection, Floats, Numbers, Occurrences
 
 K1 = 1.2
 B = 0.5
-WINDOWS = ((0, 0.25), (1, 0.75))
+Windows = tuple[tuple[int, float], ...]
+NEAR_WINDOWS: Windows = ((0, 0.25), (1, 0.75))
 """(neighbours to either side, share): what a question names stands close together, but seldom in one sentence."""
+WIDE_WINDOWS: Windows = ((0, 0.3), (2, 0.4), (4, 0.3))
+"""The same for large budgets, which hold whole paragraphs."""
 HEADING_COUNT = 1.0
 TITLE_COUNT = 1.0
 DENSE_SHARE = 0.1
@@ -39,17 +41,17 @@ class Gains:
 class Scorer:
     """Scores terms over one collection."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, windows: Windows) -> None:
         self.collection = collection
+        self._windows = windows
         self.is_passage = collection.lengths > 0
-        self._saturation = [self._saturate(reach) for reach, _ in WINDOWS]
+        self._saturation = [self._saturate(reach) for reach, _ in windows]
 
-    def gains(self, terms: Sequence[str]) -> Gains:
+    def gains(self, hashes: Hashes) -> Gains:
         """What the passages have of some terms."""
         collection = self.collection
-        hashes = hash_terms(terms)
-        rows = np.zeros((len(terms), collection.size), np.float32)
-        weights = np.zeros(len(terms), np.float32)
+        rows = np.zeros((len(hashes), collection.size), np.float32)
+        weights = np.zeros(len(hashes), np.float32)
         titled = collection.titled(hashes)
         under = collection.heading_occurrences(hashes)
         for number, found in enumerate(collection.occurrences(hashes)):
@@ -64,14 +66,14 @@ class Scorer:
         """What a term tells that stands in so many passages; 0 for one that stands in none."""
         return math.log(1 + (self.collection.passages - having + 0.5) / (having + 0.5)) if having else 0.0
 
-    def _counts_above(self, under: Sequence[tuple[int, int]], titled: NDArray[np.bool_]) -> Floats | None:
+    def _counts_above(self, under: Numbers, titled: NDArray[np.bool_]) -> Floats | None:
         """How often a term stands above each passage, in headings or the title: float32[N]; None where it never does."""
         collection = self.collection
         documents = np.flatnonzero(titled) if len(collection.indexes) > 1 else np.zeros(0, np.int64)
-        if not under and not len(documents):
+        if not len(under) and not len(documents):
             return None
         counts = np.zeros(collection.size, np.float32)
-        for start, end in under:
+        for start, end in under.tolist():
             counts[start:end] = HEADING_COUNT
         for document in documents.tolist():
             own = collection.stretch_of(document)
@@ -88,11 +90,11 @@ class Scorer:
         size = self.collection.size
         counts = np.zeros(size, np.float32)
         counts[found.places] = found.counts
-        reach = max(reach for reach, _ in WINDOWS)
+        reach = max(reach for reach, _ in self._windows)
         places = (
             _around(found.places, reach, size) if above is None and len(found.places) < DENSE_SHARE * size else None
         )
-        for (reach, share), saturation in zip(WINDOWS, self._saturation, strict=True):
+        for (reach, share), saturation in zip(self._windows, self._saturation, strict=True):
             near = _window_sums(counts, reach, places)
             if above is not None:
                 near += above
@@ -111,8 +113,10 @@ class Scorer:
 
 def _around(places: NDArray[np.int64], reach: int, size: int) -> NDArray[np.int64]:
     """The places and those at most `reach` beside them, ascending."""
-    near = (places[:, None] + np.arange(-reach, reach + 1)).ravel()
-    return np.unique(near[(near >= 0) & (near < size)])
+    is_near = np.zeros(size + 2 * reach, np.bool_)
+    for step in range(2 * reach + 1):
+        is_near[places + step] = True
+    return np.flatnonzero(is_near[reach : reach + size])
 
 
 def _window_sums(counts: Floats, reach: int, places: NDArray[np.int64] | None) -> Floats:

@@ -16,13 +16,20 @@ from bookwheel.indexing.shelf import IndexedDocument
 from bookwheel.retrieval.collection import Collection, Floats, Numbers, Run
 from bookwheel.retrieval.links import Links
 from bookwheel.retrieval.question import Question, telling, weigh_terms
-from bookwheel.retrieval.scoring import Gains, Scorer
+from bookwheel.retrieval.scoring import NEAR_WINDOWS, WIDE_WINDOWS, Gains, Scorer, Windows
 from bookwheel.retrieval.selection import Beside, Costs, Selection
 
 CONVERSATION_REACHES = (7, 20)
 """In a conversation what was asked about is spread over turns: passages to either side whose mean score is added."""
 WIDE_REACH, WIDE_WEIGHT = 7, 1e-3
 """The same everywhere, so lightly that it only decides between passages of which nothing else is known."""
+WIDE_BUDGET_TOKENS = 8_000
+BEST = 200
+"""Passages of the best scores, at which support is measured."""
+ALIKE_SHARE = 0.7
+"""Of a term that is spelled like one of the question's which stands nowhere."""
+MOST_ALIKE = 4
+"""Terms that are spelled like one: of more, the skeleton tells too little."""
 TITLE_FACTOR = 1.0
 """How much more a passage counts whose file's title has all that the question says of titles."""
 
@@ -39,50 +46,88 @@ class Found:
 
 
 class Searchable:
-    """Documents that are searched together, and what does not change from question to question."""
+    """Documents that are searched together, and what does not change from question to question.
+
+    `unit_sizes` and `sections` as `Beside` has them; `in_conversation`: the documents that are transcripts.
+    """
 
     def __init__(self, documents: Sequence[IndexedDocument]) -> None:
         self.documents = tuple(documents)
-        self.scorer = Scorer(Collection([document.index for document in documents]))
+        collection = Collection([document.index for document in documents])
+        self.collection = collection
+        self.unit_sizes = np.ones(collection.size, np.float32)
+        self.sections = np.full(collection.size, -1, np.int64)
+        sections_before = 0
+        for document, index in enumerate(collection.indexes):
+            own = collection.stretch_of(document)
+            self.unit_sizes[own] = _unit_sizes(index)
+            self.sections[own] = index.section_of.astype(np.int64) + sections_before
+            sections_before += len(index.sections) + 1
+        self._scorers: dict[Windows, Scorer] = {}
+        self.in_conversation = [n for n, index in enumerate(collection.indexes) if index.is_conversation]
+
+    def scorer(self, budget_tokens: int) -> Scorer:
+        """Scores passages for a budget: a large one holds paragraphs, and they are what is looked for then."""
+        windows = WIDE_WINDOWS if budget_tokens >= WIDE_BUDGET_TOKENS else NEAR_WINDOWS
+        if windows not in self._scorers:
+            self._scorers[windows] = Scorer(self.collection, windows)
+        return self._scorers[windows]
 
 
 def search(searchable: Searchable, question: Question, budget_tokens: int, costs: Costs) -> Found:
     """The passages to show within a budget. Takes time in proportion to the passages, and the same for the same request."""
-    scorer = searchable.scorer
-    collection = scorer.collection
+    scorer, collection = searchable.scorer(budget_tokens), searchable.collection
     shares = weigh_terms(question)
     terms = list(shares)
-    gains = scorer.gains(terms)
-    weighed = Gains(gains.rows, gains.weights * np.array([shares[term] for term in terms], np.float32))
+    gains = scorer.gains(hash_terms(terms))
+    weighed = _with_spellings(
+        scorer, terms, Gains(gains.rows, gains.weights * np.array(list(shares.values()), np.float32))
+    )
     links = Links(scorer, searchable.documents, terms)
-    selection = Selection(scorer, weighed, _beside(scorer, weighed, shares), links, costs)
+    base = weighed.weights @ weighed.rows
+    beside = Beside(
+        _added(searchable, base), _title_factors(collection, shares), searchable.unit_sizes, searchable.sections
+    )
+    selection = Selection(scorer, weighed, beside, links, costs)
     picked = selection.pick(budget_tokens, links.named_in_question(question.text))
-    return Found(collection.runs(picked), _support(scorer, gains, terms, telling(shares)))
+    best = np.argpartition(-base, BEST)[:BEST] if len(base) > BEST else np.arange(len(base))
+    return Found(
+        collection.runs(picked), _support(scorer, gains, best, [terms.index(term) for term in telling(shares)])
+    )
 
 
-def _beside(scorer: Scorer, gains: Gains, shares: dict[str, float]) -> Beside:
-    collection = scorer.collection
-    base = gains.weights @ gains.rows
-    sums = np.concatenate(([0.0], np.cumsum(base, dtype=np.float64)))
-    added = np.zeros(collection.size, np.float32)
-    unit_sizes = np.ones(collection.size, np.float32)
-    sections = np.full(collection.size, -1, np.int64)
-    sections_before = 0
-    for document, index in enumerate(collection.indexes):
+def warm_up() -> None:
+    """Make what the first question would wait for: the folding of characters, the stemmers, the synonyms."""
+    weigh_terms(Question("What is 書輪?"))
+
+
+def _with_spellings(scorer: Scorer, terms: Sequence[str], gains: Gains) -> Gains:
+    """The same, with what is spelled like terms that stand nowhere."""
+    unknown = [term for term, weight in zip(terms, gains.weights, strict=True) if not weight]
+    alike = scorer.collection.spelled_alike(unknown)
+    if not len(alike) or len(alike) > MOST_ALIKE * len(unknown):
+        return gains
+    found = scorer.gains(alike)
+    return Gains(np.concatenate((gains.rows, found.rows)), np.concatenate((gains.weights, ALIKE_SHARE * found.weights)))
+
+
+def _added(searchable: Searchable, base: Floats) -> Floats:
+    """What passages count beside their own score: a little of what is around them, in conversations more."""
+    collection = searchable.collection
+    sums = np.concatenate((np.zeros(WIDE_REACH + 1), np.cumsum(base, dtype=np.float64)))
+    after = np.minimum(np.arange(len(base)) + 2 * WIDE_REACH + 1, len(sums) - 1)
+    added: Floats = (WIDE_WEIGHT * (sums[after] - sums[: len(base)]) / (2 * WIDE_REACH + 1)).astype(np.float32)
+    for document in searchable.in_conversation:
         own = collection.stretch_of(document)
-        added[own] = WIDE_WEIGHT * _means(sums, own, WIDE_REACH)
-        if index.is_conversation:
-            added[own] += sum(_means(sums, own, reach) for reach in CONVERSATION_REACHES)
-        unit_sizes[own] = _unit_sizes(index)
-        sections[own] = index.section_of.astype(np.int64) + sections_before
-        sections_before += len(index.sections) + 1
-    return Beside(added, _title_factors(collection, shares), unit_sizes, sections)
+        added[own] += sum(_means(base[own], reach) for reach in CONVERSATION_REACHES)
+    return added
 
 
-def _means(sums: np.ndarray, own: slice, reach: int) -> Floats:
-    """The mean score around each passage of a document, from the running sums over the collection."""
-    numbers = np.arange(own.start, own.stop)
-    first, last = np.maximum(own.start, numbers - reach), np.minimum(own.stop, numbers + reach + 1)
+def _means(scores: Floats, reach: int) -> Floats:
+    """The mean score around each passage of a document: float32[passages]."""
+    sums = np.concatenate(([0.0], np.cumsum(scores, dtype=np.float64)))
+    numbers = np.arange(len(scores))
+    first, last = np.maximum(0, numbers - reach), np.minimum(len(scores), numbers + reach + 1)
     means: Floats = ((sums[last] - sums[first]) / (2 * reach + 1)).astype(np.float32)
     return means
 
@@ -110,12 +155,11 @@ def _title_factors(collection: Collection, shares: dict[str, float]) -> Floats:
     return factors
 
 
-def _support(scorer: Scorer, gains: Gains, terms: Sequence[str], told: Sequence[str]) -> float:
-    """The share of the telling terms' weight that stands together in the best window. Unknown terms weigh as the rarest."""
+def _support(scorer: Scorer, gains: Gains, places: Numbers, told: Sequence[int]) -> float:
+    """The share of the telling terms' weight that stands together at one of some places. Unknown terms weigh as the rarest."""
     rarest = math.log(1 + (scorer.collection.passages + 0.5) / 0.5)
-    numbers = [terms.index(term) for term in told]
-    weights = np.array([float(gains.weights[number]) or rarest for number in numbers], np.float32)
-    if not len(weights) or not scorer.collection.passages:
+    weights = np.array([float(gains.weights[number]) or rarest for number in told], np.float32)
+    if not len(weights) or not len(places):
         return 0.0
-    together = weights @ (gains.rows[numbers] > 0)
+    together = weights @ (gains.rows[np.array(told)[:, None], places] > 0)
     return round(float(together.max() / weights.sum()), 3)

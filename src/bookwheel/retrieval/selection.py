@@ -11,15 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bookwheel.indexing.postings import hash_terms
 from bookwheel.retrieval.collection import Collection, Floats, Numbers
 from bookwheel.retrieval.links import Link, Links
 from bookwheel.retrieval.scoring import Gains, Scorer
+from bookwheel.tokens import count_tokens
 
 CANDIDATES = 3_000
 COVERED = 0.6
 """How much of a term's weight a pick takes that has the most of it."""
-FLOOR = 0.3
-"""Of a term's weight that always stays."""
+FLOOR, FLOOR_OF_SHORT = 0.5, 0.3
+"""Of a term's weight that always stays; less where texts are short and each speaks of something else (SHORT_UNIT)."""
 LENT = 0.2
 """Of a pick's own score that its neighbours in the same section get."""
 LINKING_PICKS = 16
@@ -40,11 +42,13 @@ LEAST_LEFT_TOKENS = 40
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What showing takes beside the passages, in tokens: a document's frame, by its number, and the mark before a run."""
+    """What showing takes beside the passages, in tokens: a document's frame, by its number, and a mark before each run. Where
+    runs stand in a document is said once for all that stand at the same place."""
 
     frames: Sequence[int]
-    mark: Callable[[int, int], int]
-    """(number of the document, number of the run's first passage) → tokens."""
+    mark: int
+    place: Callable[[int, int], str]
+    """(number of the document, number of a passage of it) → its place, as it is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,12 @@ class Selection:
         self._followed: dict[str, _Followed] = {}
         self._first_score: float | None = None
         self._has_looked_late = False
+        self._floor = FLOOR - (FLOOR - FLOOR_OF_SHORT) * self._short_share(np.flatnonzero(scorer.is_passage))
         self._candidates: Numbers = np.zeros(0, np.int64)
         self.picked: list[int] = []
         self._is_picked: set[int] = set()
         self._documents: set[int] = set()
+        self._places: set[tuple[int, str]] = set()
         self.used_tokens = 0.0
 
     @property
@@ -155,22 +161,33 @@ class Selection:
         return int(places[best]), float(scores[best])
 
     def _cost(self, number: int) -> float:
-        document = int(np.searchsorted(self._collection.first, number, "right")) - 1
+        document = self._document_of(number)
         cost = float(self._collection.tokens[number])
         if number - 1 not in self._is_picked and number + 1 not in self._is_picked:
-            cost += self._costs.mark(document, number - int(self._collection.first[document]))
+            cost += self._costs.mark
+            place = self._place_of(number)
+            if place not in self._places:
+                cost += count_tokens(place[1])
         return cost if document in self._documents else cost + self._costs.frames[document]
+
+    def _document_of(self, number: int) -> int:
+        return int(np.searchsorted(self._collection.first, number, "right")) - 1
+
+    def _place_of(self, number: int) -> tuple[int, str]:
+        document = self._document_of(number)
+        return document, self._costs.place(document, number - int(self._collection.first[document]))
 
     def _take(self, number: int, cost: float) -> None:
         self.picked.append(number)
         self._is_picked.add(number)
-        self._documents.add(int(np.searchsorted(self._collection.first, number, "right")) - 1)
+        self._documents.add(self._document_of(number))
+        self._places.add(self._place_of(number))
         self.used_tokens += cost
 
     def _cover(self, number: int) -> None:
         """Lower what the terms and links still count that the pick has."""
         share = np.divide(self._rows[:, number], self._most, out=np.zeros_like(self._most), where=self._most > 0)
-        self._left = np.maximum(self._left * (1 - COVERED * share), self._weights * FLOOR)
+        self._left = np.maximum(self._left * (1 - COVERED * share), self._weights * self._floor)
         for followed in self._followed.values():
             at = np.searchsorted(followed.places, number)
             if at < len(followed.places) and followed.places[at] == number:
@@ -190,9 +207,14 @@ class Selection:
         """Follow what a pick names: the better the pick, and the shorter the text it stands in, the more it counts."""
         self._first_score = score if self._first_score is None else self._first_score
         strength = min(1.0, score / self._first_score) if self._first_score > 0 else 0.0
-        strength *= min(1.0, SHORT_UNIT / max(1.0, float(self._beside.unit_sizes[number])))
+        strength *= self._short_share(np.array([number]))
         for link in self._links.of(number):
             self._follow(link, LINK_WEIGHT * strength)
+
+    def _short_share(self, numbers: Numbers) -> float:
+        """How short the texts are that passages stand in: 1 for SHORT_UNIT and less, near 0 for a book."""
+        sizes = np.maximum(1.0, self._beside.unit_sizes[numbers])
+        return float(np.minimum(1.0, SHORT_UNIT / sizes).mean()) if len(sizes) else 1.0
 
     def _follow(self, link: Link, share: float) -> None:
         weight = share * link.weight
@@ -207,13 +229,12 @@ class Selection:
         """Look for the rare terms of the first picks too, where what they stand in is long."""
         self._has_looked_late = True
         first = self.picked[:LATE_PICKS]
-        near = np.minimum(1.0, SHORT_UNIT / np.maximum(1.0, self._beside.unit_sizes[first]))
-        long_share = 1.0 - float(near.mean())
+        long_share = 1.0 - self._short_share(np.array(first))
         counted = Counter(term for number in first for term in self._links.terms_named(number))
         terms = [term for term, _ in counted.most_common(LATE_TERMS)]
         if long_share <= LATE_SHARE or not terms:
             return
-        gains = self._scorer.gains(terms)
+        gains = self._scorer.gains(hash_terms(terms))
         top = float(gains.weights.max(initial=0)) or 1.0
         weights = (long_share * LATE_WEIGHT * float(self._weights.max(initial=0)) / top) * gains.weights
         self._rows = np.concatenate((self._rows, gains.rows))
