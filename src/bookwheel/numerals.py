@@ -137,7 +137,7 @@ _SHARE = re.compile(
 )
 _NUMBER_WORD = rf"(?:(?:{'|'.join(sorted(SMALL, key=len, reverse=True))}|{_LARGE_WORD})\b)"
 _PHRASE = re.compile(
-    rf"(?P<phrase>{_NUMBER_WORD}(?:(?:(?<=hundred)|(?<=thousand)|(?<=[mb]illion))\sand\s{_NUMBER_WORD}|{_GAP}{_NUMBER_WORD})"
+    rf"(?P<phrase>{_NUMBER_WORD}(?:(?:(?<=hundred)|(?<=thousand)|(?<=[mbr]illion))\sand\s{_NUMBER_WORD}|{_GAP}{_NUMBER_WORD})"
     rf"{{0,{LONGEST_NUMBER_WORDS - 1}}}+)(?:\s?(?P<percent>{_PER_CENT})|\s(?P<quarter>quarter)\b)?"
 )
 

@@ -46,7 +46,7 @@ _CHINESE_ASKING = re.compile(
 )
 _ENGLISH_ASKING = frozenset(
     "a about an and are as at be been by can could did do does for from give had has have how i if in is it its me my of on "
-    "or please so tell than that the their them there these they this to was were what when where which who whom whose why "
+    "many much or please so tell than that the their them there these they this to was were what when where which who whom whose why "
     "will with would you your".split()
 )
 

@@ -37,7 +37,10 @@ def cite(answer: str, question: str, documents: Sequence[ShownDocument], anchors
     asked = frozenset(terms_of(question))
     citations: list[Citation] = []
     cited: set[int] = set()
+    titles = {f"{document.title}:" for document in documents}
     for sentence in split_sentences(answer)[:MOST_CITATIONS]:
+        if answer[sentence.start : sentence.end] in titles:  # says whose quotes follow
+            continue
         number = _best_support(index, answer[sentence.start : sentence.end], asked, bearing)
         if number is None or number in cited:
             continue

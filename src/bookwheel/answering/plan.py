@@ -17,7 +17,7 @@ MARGIN_SHARE = 0.01
 """Of the window that stays free: engines count a few tokens that we do not see, of templates and the like."""
 LEAST_BUDGET_TOKENS = 64
 
-LISTED_PART = 25
+LISTED_PART = 50
 LEAST_WITH_LIST_TOKENS = 2_000
 
 _WHOLE = re.compile(

@@ -126,6 +126,7 @@ class Files:
         self._texts.pop(file_id, None)
         self.shelf.remove(file_id)
         await self._blobs.delete(file_id)
+        self.shelf.remove(file_id)  # once more: a question may have opened it between the two
 
     async def expired(self) -> list[tuple[str, str]]:
         """(account, file) of the files whose time is over."""

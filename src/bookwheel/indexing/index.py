@@ -22,7 +22,7 @@ from bookwheel.terms import is_single_character, terms_of
 
 INDEX_VERSION = 1
 """Raise it with every change of what stands in an index, terms and cutting included: older ones are built anew."""
-MOST_NAME_TERMS = 10
+MOST_NAME_TERMS = 7
 TOLD_BY_CHARACTERS = 200_000
 """The beginning of a text by which a transcript is told."""
 

@@ -46,23 +46,25 @@ class Ingest:
         self._blobs = blobs
         self._attempts = settings.attempts
         self._most_tokens = most_tokens
+        self._index_seconds = settings.timeout_seconds
         self._progress = Progress()
         limits = Limits(settings.memory_mb, settings.cpu_seconds, settings.timeout_seconds)
         self._sandbox = Sandbox(settings.workers, limits)
         self._pictures = Pictures(blobs, settings, self._progress)
         self._queue = JobQueue(self._read_file, settings.workers)
         self._picture_queue = JobQueue(self._read_pictures, FILES_IN_TURN)
-        self._index_queue = JobQueue(self._index_again, 1)
+        self._question_sandbox = Sandbox(settings.workers, limits)
+        self._index_queue = JobQueue(self._index_again, settings.workers)
+        self._indexing_all: asyncio.Task[None] | None = None
 
     async def take_up_unfinished(self) -> int:
         """Put in every file that is still `uploaded`; how many those are. For the start."""
         unfinished = await self._database.read(rows.unfinished_file_ids)
         for file_id in unfinished:
             self._queue.put(file_id)
-        for file_id in await asyncio.to_thread(
-            self._without_index, await self._database.read(rows.processed_documents)
-        ):
-            self._index_queue.put(file_id)
+        documents = await self._database.read(rows.processed_documents)
+        missing = await asyncio.to_thread(self._without_index, documents)
+        self._indexing_all = asyncio.create_task(self._index_all(missing))
         return len(unfinished)
 
     def wake(self, file_id: str) -> None:
@@ -95,7 +97,7 @@ class Ingest:
         folder = self._blobs.new_incoming_path()
         try:
             await asyncio.to_thread(_write_text, folder, text)
-            await self._sandbox.run(INDEX_TEXT, folder, INDEX, title)
+            await self._question_sandbox.run(INDEX_TEXT, folder, INDEX, title)
             return await asyncio.to_thread(open_indexed, folder / INDEX, folder / TEXT)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -107,8 +109,11 @@ class Ingest:
     async def close(self) -> None:
         await self._queue.close()
         await self._picture_queue.close()
+        if self._indexing_all is not None:
+            self._indexing_all.cancel()
         await self._index_queue.close()
         self._sandbox.close()
+        self._question_sandbox.close()
         self._pictures.close()
 
     async def _read_file(self, file_id: str) -> None:
@@ -179,8 +184,13 @@ class Ingest:
         small = (file_id for file_id, tokens in documents if tokens <= self._most_tokens)
         return [file_id for file_id in small if not self._blobs.path(file_id, INDEX).exists()]
 
+    async def _index_all(self, file_ids: list[str]) -> None:
+        """Index files again one by one, so that those that questions ask for need not wait."""
+        for file_id in file_ids:
+            await self.wait_for_index([file_id], self._index_seconds)
+
     async def _index_again(self, file_id: str) -> None:
-        """Build the index of a file that was read, where it is not there or damaged."""
+        """Build the index of a file that was read anew."""
         file = await self._database.read(lambda c: rows.find_processed(c, file_id))
         if file is None:
             return
@@ -188,7 +198,7 @@ class Ingest:
         try:
             for name in (names.TEXT, names.BLOCKS):
                 await self._blobs.link(file_id, name, folder / name)
-            await self._sandbox.run(INDEX_FILE, folder, INDEX, file.filename)
+            await self._question_sandbox.run(INDEX_FILE, folder, INDEX, file.filename)
             await self._blobs.keep(folder / INDEX, file_id, INDEX)
             await self._blobs.remove_others(file_id, ANY_INDEX, INDEX)
             log.info("file indexed again", file_id=file_id)

@@ -62,13 +62,32 @@ class Collection:
 
     def occurrences(self, hashes: Hashes) -> list[Occurrences]:
         """Where each of some terms stands in the passages' own text."""
-        found: list[list[tuple[Numbers, Floats]]] = [[] for _ in hashes]
-        for index, first in zip(self.indexes, self.first, strict=True):
-            for term, number in enumerate(index.words.find(hashes).tolist()):
-                if number >= 0:
-                    places, counts = index.words.of(number)
-                    found[term].append((places + first, counts.astype(np.float32)))
-        return [_joined(parts) for parts in found]
+        known, documents, numbers = self._words
+        firsts = np.searchsorted(known, hashes, "left").tolist()
+        lasts = np.searchsorted(known, hashes, "right").tolist()
+        return [
+            self._of_documents(documents[first:last].tolist(), numbers[first:last].tolist())
+            for first, last in zip(firsts, lasts, strict=True)
+        ]
+
+    def _of_documents(self, documents: Sequence[int], numbers: Sequence[int]) -> Occurrences:
+        """Where a term stands that has these numbers in the indexes of these documents, which ascend."""
+        parts = [self.indexes[document].words.of(number) for document, number in zip(documents, numbers, strict=True)]
+        if not parts:
+            return Occurrences(np.zeros(0, np.int64), np.zeros(0, np.float32))
+        places = np.concatenate([places for places, _ in parts]).astype(np.int64)
+        places += np.repeat(self.first[documents], [len(own) for own, _ in parts])
+        return Occurrences(places, np.concatenate([counts for _, counts in parts]).astype(np.float32))
+
+    @cached_property
+    def _words(self) -> tuple[Hashes, NDArray[np.uint16], NDArray[np.uint32]]:
+        """The terms of all documents, ascending by hash, then by document: with the document and the number there."""
+        sizes = [len(index.words.hashes) for index in self.indexes]
+        known = np.concatenate([np.zeros(0, np.uint64), *(index.words.hashes for index in self.indexes)])
+        documents = np.repeat(np.arange(len(sizes), dtype=np.uint16), sizes)
+        numbers = np.concatenate([np.zeros(0, np.uint32), *(np.arange(size, dtype=np.uint32) for size in sizes)])
+        order = np.argsort(known, kind="stable")
+        return known[order], documents[order], numbers[order]
 
     def spelled_alike(self, terms: Sequence[str]) -> Hashes:
         """The hashes of the terms that stand in the documents and are spelled like one of those: uint64[terms found]."""
@@ -154,9 +173,3 @@ class _Stretches:
         firsts = np.searchsorted(self._hashes, hashes, "left").tolist()
         lasts = np.searchsorted(self._hashes, hashes, "right").tolist()
         return [self._stretches[first:last] for first, last in zip(firsts, lasts, strict=True)]
-
-
-def _joined(parts: list[tuple[Numbers, Floats]]) -> Occurrences:
-    if not parts:
-        return Occurrences(np.zeros(0, np.int64), np.zeros(0, np.float32))
-    return Occurrences(np.concatenate([p for p, _ in parts]), np.concatenate([c for _, c in parts]))

@@ -88,6 +88,7 @@ class Selection:
         self._has_looked_late = False
         self._floor = FLOOR - (FLOOR - FLOOR_OF_SHORT) * self._short_share(np.flatnonzero(scorer.is_passage))
         self._candidates: Numbers = np.zeros(0, np.int64)
+        self._is_candidate = np.zeros(scorer.collection.size, np.bool_)
         self.picked: list[int] = []
         self._is_picked: set[int] = set()
         self._documents: set[int] = set()
@@ -137,12 +138,15 @@ class Selection:
         self._set_candidates(open_places)
 
     def _set_candidates(self, places: Numbers) -> None:
+        self._is_candidate = np.zeros(self._collection.size, np.bool_)
+        self._is_candidate[places] = True
         self._candidates = places
         self._candidate_rows = np.ascontiguousarray(self._rows[:, places])
 
     def _add_candidates(self, places: Numbers) -> None:
-        fresh = np.setdiff1d(places[self._is_open[places]], self._candidates, assume_unique=True)
+        fresh = places[self._is_open[places] & ~self._is_candidate[places]]
         if len(fresh):
+            self._is_candidate[fresh] = True
             self._candidates = np.concatenate((self._candidates, fresh))
             self._candidate_rows = np.concatenate((self._candidate_rows, self._rows[:, fresh]), axis=1)
 
