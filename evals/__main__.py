@@ -1,7 +1,8 @@
 """`python -m evals`: ask a running server real questions about real files, and see what it shows the engine.
 
 Quick by default: ten questions a slice. With `--full` all of them, other tools beside it, ten million tokens in
-one request, and the embedded models where their weights are.
+one request, the method without each of its parts (some 20 minutes of one core), and the embedded models where their
+weights are.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from bench.models import Contestant, embedded
 from bench.questions import USUAL_FOLDER
 from bench.report import ROOT, Progress, Section, Table, publish
 from bench.retrieval_desk import QUOTES, Desk, open_desk
-from evals import ten_million
+from evals import ablation, ten_million
 from evals.answers import Answered, abstaining_table, answer_all, answers_table, choose_answered
 from evals.citations import CheckedCitation, check_all, citations_table
 from evals.citations import choose as choose_cited
@@ -32,11 +33,17 @@ QUALITY_PAGE = ROOT / "docs" / "reference" / "quality.md"
 QUALITY_HEAD = """\
 # Quality of answers
 
-Every section is written by the command it names.
+What the engine is shown, and what is answered from it, for real questions about real files with known answers and
+evidence: evidence found by slice and budget, the same beside other tools, in ten million tokens, and without each part of
+the method; how many answers are right, by quotes and by embedded models; abstaining; and citations looked up.
+
+The questions are not part of this repository: `evals/README.md` says what a folder of them holds, and how each figure is
+measured. Every section is written by the command it names.
 """
 KEPT = ROOT / ".cache" / "evals"
 SELECTIONS = KEPT / "selections.jsonl"
-PARTS = ("recall", "peers", "answers", "citations", "ten-million", "models")
+INDEXES = KEPT / "indexes"
+PARTS = ("recall", "peers", "answers", "citations", "ablation", "ten-million", "models")
 QUICK_PARTS = ("recall", "answers", "citations")
 QUICK_LIMIT, FULL_LIMIT = 10, 10_000
 ANSWERS_LIMIT = 60
@@ -76,6 +83,8 @@ def main(arguments: list[str]) -> int:
             _run_desk(run, options.data or Path(scratch))
     if run.has("peers"):
         _publish(run, _peers(run))
+    if run.has("ablation"):
+        _publish(run, ablation.measure(run.data, _answerable(run), INDEXES, run.progress))
     if run.has("models"):
         _publish(run, _models(run))
     if run.has("ten-million"):
@@ -231,14 +240,22 @@ def _folder(given: Path | None) -> Path:
     return folder
 
 
+_PARTS_HELP = (
+    f"quick: {', '.join(QUICK_PARTS)}; full: all. `ablation` takes some 20 minutes of one core for all questions, and some "
+    "more the first time, to index the files"
+)
+
+
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m evals", description=__doc__)
     parser.add_argument("--evaldata", type=Path, help="folder of questions (default: ../shared/evaldata)")
     parser.add_argument("--full", action="store_true", help="all questions, and all parts")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, help=f"quick: {', '.join(QUICK_PARTS)}; full: all")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help=_PARTS_HELP)
     parser.add_argument("--ten-million", action="store_true", help="that part alone")
     parser.add_argument("--limit", type=int, help=f"questions a slice (quick: {QUICK_LIMIT}; full: all)")
-    parser.add_argument("--slices", nargs="+", default=[], help="slices whose recall is measured (default: all)")
+    parser.add_argument(
+        "--slices", nargs="+", default=[], help="slices of `recall`, `peers` and `ablation` (default: all)"
+    )
     readings = ("relevant", "auto", "thorough", "overview", "full")
     parser.add_argument("--reading", choices=readings, default=readings[0], help="default: %(default)s")
     parser.add_argument("--window", type=int, default=ten_million.WINDOW_TOKENS, help="the engine's (%(default)s)")

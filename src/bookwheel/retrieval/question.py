@@ -12,7 +12,7 @@ from functools import cache
 
 from bookwheel.retrieval.synonyms import synonyms_of
 from bookwheel.sentences import bare_words, split_sentences
-from bookwheel.terms import is_single_character, terms_of
+from bookwheel.terms import fold, is_single_character, terms_of
 
 META_SHARE = 0.3
 """Of a word that speaks of documents, questions or answers, not of what is in them."""
@@ -71,7 +71,7 @@ def weigh_terms(question: Question) -> dict[str, float]:
     """The terms to look for and how much each counts, most 1 to 2; never empty where the question has any term."""
     shares = _shares_of(question.text) or dict.fromkeys(terms_of(question.text), 1.0)
     earlier = EARLIER_SHARE
-    if question.earlier and (len(telling(shares)) < FEW_TERMS or _POINTS_BACK.search(question.text)):
+    if question.earlier and (len(telling(shares)) < FEW_TERMS or _POINTS_BACK.search(fold(question.text))):
         earlier = FOLLOW_UP_SHARE
     for said in reversed(question.earlier[-MOST_EARLIER:]):
         for term, share in _shares_of(said).items():

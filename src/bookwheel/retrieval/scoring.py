@@ -19,7 +19,7 @@ B = 0.5
 Windows = tuple[tuple[int, float], ...]
 NEAR_WINDOWS: Windows = ((0, 0.25), (1, 0.75))
 """(neighbours to either side, share): what a question names stands close together, but seldom in one sentence."""
-WIDE_WINDOWS: Windows = ((0, 0.3), (2, 0.4), (4, 0.3))
+WIDE_WINDOWS: Windows = ((0, 0.25), (1, 0.45), (3, 0.3))
 """The same for large budgets, which hold whole paragraphs."""
 HEADING_COUNT = 1.0
 TITLE_COUNT = 1.0

@@ -23,7 +23,7 @@ CONVERSATION_REACHES = (7, 20)
 """In a conversation what was asked about is spread over turns: passages to either side whose mean score is added."""
 WIDE_REACH, WIDE_WEIGHT = 7, 1e-3
 """The same everywhere, so lightly that it only decides between passages of which nothing else is known."""
-WIDE_BUDGET_TOKENS = 8_000
+WIDE_BUDGET_TOKENS = 3_000
 BEST = 200
 """Passages of the best scores, at which support is measured."""
 ALIKE_SHARE = 0.7

@@ -5,7 +5,7 @@ below a floor, lends something to its neighbours, and brings in what it names (`
 terms of the first picks are looked for too, where documents are long.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -84,6 +84,7 @@ class Selection:
         self._bonus = np.zeros(scorer.collection.size, np.float32)
         self._is_open = scorer.is_passage.copy()
         self._followed: dict[str, _Followed] = {}
+        self._leading_to: defaultdict[int, list[_Followed]] = defaultdict(list)
         self._first_score: float | None = None
         self._has_looked_late = False
         self._floor = FLOOR - (FLOOR - FLOOR_OF_SHORT) * self._short_share(np.flatnonzero(scorer.is_passage))
@@ -192,12 +193,10 @@ class Selection:
         """Lower what the terms and links still count that the pick has."""
         share = np.divide(self._rows[:, number], self._most, out=np.zeros_like(self._most), where=self._most > 0)
         self._left = np.maximum(self._left * (1 - COVERED * share), self._weights * self._floor)
-        for followed in self._followed.values():
-            at = np.searchsorted(followed.places, number)
-            if at < len(followed.places) and followed.places[at] == number:
-                taken = followed.weight * LINK_COVERED
-                self._bonus[followed.places] -= taken
-                followed.weight -= taken
+        for followed in self._leading_to.get(number, ()):
+            taken = followed.weight * LINK_COVERED
+            self._bonus[followed.places] -= taken
+            followed.weight -= taken
 
     def _lend(self, number: int) -> None:
         own = float(self._weights @ self._rows[:, number]) * float(self._beside.factor[number])
@@ -222,7 +221,11 @@ class Selection:
 
     def _follow(self, link: Link, share: float) -> None:
         weight = share * link.weight
-        followed = self._followed.setdefault(link.name, _Followed(link.places, 0.0))
+        followed = self._followed.get(link.name)
+        if followed is None:
+            followed = self._followed[link.name] = _Followed(link.places, 0.0)
+            for place in link.places.tolist():
+                self._leading_to[place].append(followed)
         if weight > followed.weight:
             self._bonus[followed.places] += weight - followed.weight
             followed.weight = weight

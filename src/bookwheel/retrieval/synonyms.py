@@ -7,7 +7,7 @@ two trades, in English and Chinese; what it adds counts less than the question's
 import re
 from functools import cache
 
-from bookwheel.terms import terms_of
+from bookwheel.terms import fold, terms_of
 
 GROUPS = (
     ("quick ratio|current ratio|liquidity|working capital|acid test",
@@ -78,7 +78,8 @@ GROUPS = (
 
 def synonyms_of(text: str) -> list[str]:
     """The terms of what a question's words are stated by elsewhere, in the order of the list."""
-    return [term for pattern, terms in _groups() if pattern.search(text) for term in terms]
+    folded = fold(text)
+    return [term for pattern, terms in _groups() if pattern.search(folded) for term in terms]
 
 
 @cache
