@@ -45,9 +45,9 @@ _CHINESE_ASKING = re.compile(
     r"请问|請問|什么|什麼|多少|哪(?:些|个|個|里|裡|年|一|样子?|樣子?|种|種|位|家|国|國|月|天|座|所|本|部|次|届|屆)?|怎么|怎麼|怎样|如何|为什么|為什麼|为何|是否|有没有|吗|嗎|呢|是谁|是誰|谁|誰|几"
 )
 _ENGLISH_ASKING = frozenset(
-    "a about an and are as at be been by can could did do does for from give had has have how i if in is it its many me "
-    "much my of on or please so tell than that the their them there these they this to was were what when where which who whom whose why "
-    "will with would you your".split()
+    "a about an and are as at be been by can could did do does for from give had has have how i if in is it its "
+    "many me much my of on or please so tell than that the their them there these they this to was were what when "
+    "where which who whom whose why will with would you your".split()
 )
 
 

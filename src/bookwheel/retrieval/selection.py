@@ -36,6 +36,8 @@ LATE_PICKS = 5
 LATE_TERMS = 12
 LATE_WEIGHT = 0.3
 LATE_SHARE = 0.5
+LEAST_ROOM_FOR_REST_TOKENS = 400
+"""With less left when the candidates are used up, what remains of them did not fit, and others hardly would."""
 LEAST_LEFT_TOKENS = 40
 """What is left of a budget then holds no further passage."""
 
@@ -90,6 +92,7 @@ class Selection:
         self._floor = FLOOR - (FLOOR - FLOOR_OF_SHORT) * self._short_share(np.flatnonzero(scorer.is_passage))
         self._candidates: Numbers = np.zeros(0, np.int64)
         self._is_candidate = np.zeros(scorer.collection.size, np.bool_)
+        self._picked_before = 0
         self.picked: list[int] = []
         self._is_picked: set[int] = set()
         self._documents: set[int] = set()
@@ -105,7 +108,7 @@ class Selection:
         for link in headed:
             self._follow(link, HEADED_WEIGHT)
         self._find_candidates()
-        while (best := self._best()) is not None:
+        while (best := self._best() or self._best_of_rest(budget_tokens)) is not None:
             number, score = best
             cost = self._cost(number)
             self._is_open[number] = False
@@ -164,6 +167,15 @@ class Selection:
         if scores[best] < 0:
             return None
         return int(places[best]), float(scores[best])
+
+    def _best_of_rest(self, budget_tokens: int) -> tuple[int, float] | None:
+        """The best beyond the candidates, where these are used up and leave room; none if no more was taken of them."""
+        has_taken = len(self.picked) > self._picked_before
+        if not has_taken or budget_tokens - self.used_tokens < LEAST_ROOM_FOR_REST_TOKENS:
+            return None
+        self._picked_before = len(self.picked)
+        self._find_candidates()
+        return self._best()
 
     def _cost(self, number: int) -> float:
         document = self._document_of(number)

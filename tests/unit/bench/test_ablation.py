@@ -29,6 +29,8 @@ def score_one(question, text):
 CONSTANTS = [constant for variant in VARIANTS for constant in variant.constants]
 SENTENCES = [f"Item {number} of the store is a box of {number * 7} nails from the old mill." for number in range(600)]
 
+BOTH_ENDS = [["point 0."], [f"point {number}." for number in range(380, 400)]]
+
 
 def named(name: str) -> Variant:
     return next(variant for variant in VARIANTS if variant.name == name)
@@ -56,7 +58,7 @@ def make_folder(folder: Path) -> EvalFolder:
     )
     questions = [
         {"id": "1", "slice": "s", "question": "Who built the reading wheel?", "haystack": "a", "evidence": [["Ramelli"]]},
-        {"id": "2", "slice": "en_whole", "question": "Summarize it.", "haystack": "b", "evidence": [["point 0."], ["point 399."]]},
+        {"id": "2", "slice": "en_whole", "question": "Summarize it.", "haystack": "b", "evidence": BOTH_ENDS},
     ]  # fmt: skip
     (folder / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)), "utf-8")
     return read_folder(folder)

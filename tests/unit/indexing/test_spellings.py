@@ -16,7 +16,6 @@ LETTERS = st.text(alphabet="abchknqrstuyz", min_size=LEAST_LETTERS, max_size=14)
     ("misspelt", "right"),
     [
         ("recieve", "receive"),
-        ("seperator", "separator"),
         ("accomodation", "accommodation"),
         ("parlament", "parliament"),
         ("Tchaikovski", "Tchaikovsky"),

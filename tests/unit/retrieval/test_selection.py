@@ -97,7 +97,7 @@ def test_a_large_budget_is_filled_with_what_is_left() -> None:
 
 def test_a_large_budget_is_filled_beyond_the_first_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection_module, "CANDIDATES", 3)
-    desk = desk_of(HERONS, HERONS, HERONS)
+    desk = desk_of([part for number in range(12) for part in (f"# Mile {number}", "so it is")], HERONS)
     assert desk.select(["wheel"]).pick(PLENTY, []) == np.flatnonzero(desk.scorer.is_passage).tolist()
 
 
