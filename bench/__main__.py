@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import extraction, ingest, models, ocr, overhead, retrieval, tables, uploads
+from bench import extraction, ingest, meanwhile, models, ocr, overhead, retrieval, tables, uploads
 
 ALL = {
     "overhead": overhead.main,
@@ -13,6 +13,7 @@ ALL = {
     "tables": tables.main,
     "models": models.main,
     "retrieval": retrieval.main,
+    "meanwhile": meanwhile.main,
 }
 BY_DEFAULT = ("overhead", "uploads")
 

@@ -44,8 +44,8 @@ class Constant:
     value: object
 
     def __str__(self) -> str:
-        value = "nothing" if callable(self.value) else repr(self.value)
-        return f"`{self.module.__name__.rpartition('.')[2]}.{self.name}` {value}"
+        name = f"{self.module.__name__.rpartition('.')[2]}.{self.name}"
+        return f"`{name}` finds nothing" if callable(self.value) else f"`{name} = {self.value!r}`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,8 @@ def measure(data: EvalFolder, questions: Sequence[EvalQuestion], kept: Path, pro
     """Score every variant on all questions, which are those of one request after another's; indexes are kept in `kept`."""
     indexes = IndexFolder(data, kept)
     indexes.prepare((file for question in questions for file in question.files), progress)
-    return _section(ablation_table(_score_all(data, questions, indexes, progress)), len(questions))
+    tables = [ablation_table(_score_all(data, questions, indexes, progress)), variants_table()]
+    return _section(tables, len(questions))
 
 
 def _score_all(
@@ -162,7 +163,10 @@ def score_variant(
 
 
 class _Chooser:
-    """Chooses what is shown of one request's documents, as the server does."""
+    """Chooses what is shown of one request's documents, as the server does.
+
+    An overview is made once for all variants: nothing that they switch off has a part in it.
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
@@ -210,14 +214,19 @@ def ablation_table(scored: Sequence[Scored]) -> Table:
     points = _points(scored)
     whole = points[ALL_PARTS.name]
     names = [f"{budget // 1000}k" for budget in BUDGETS]
-    columns = ["variant", *names, *(f"{name} ±" for name in names), f"lose most at {SLICES_AT // 1000}k", "how"]
+    columns = ["variant", *names, *(f"{name} ±" for name in names), f"lose most at {SLICES_AT // 1000}k"]
     rows = []
     for variant in (variant for variant in VARIANTS if variant.name in points):
         own, is_whole = points[variant.name], variant is ALL_PARTS
         macro = [f"{_macro(own, budget):.1f}" for budget in BUDGETS]
         lost = ["" if is_whole else f"{_macro(own, b) - _macro(whole, b):+.1f}" for b in BUDGETS]
-        rows.append([variant.name, *macro, *lost, _losers(own, whole), variant.how])
+        rows.append([variant.name, *macro, *lost, _losers(own, whole)])
     return Table(columns, rows)
+
+
+def variants_table() -> Table:
+    """How each variant is made."""
+    return Table(["variant", "how"], [[variant.name, variant.how] for variant in VARIANTS if variant.how])
 
 
 Points = Mapping[tuple[str, int], float]
@@ -241,18 +250,19 @@ def _losers(own: Points, whole: Points) -> str:
     return ", ".join(f"{name} {-lost[name]:.1f}" for name in most[:MOST_SLICES])
 
 
-def _section(table: Table, questions: int) -> Section:
+def _section(tables: Sequence[Table], questions: int) -> Section:
     return Section(
         name="ablation",
         title="What each part of the method adds",
         command="python -m evals --full --parts ablation --evaldata DIR",
-        tables=[table],
+        tables=tables,
         notes=[
             (
                 f"`MACRO`, the mean over slices of evidence found in percent, of {questions} questions by tokens of documents "
                 "shown, with one part switched off at a time; ± is the difference to all parts. Named are the slices that lose "
-                f"most at {SLICES_AT:,} tokens, with their points. `how` says which constants of `bookwheel.retrieval` are set "
-                "for it. Parts stand in for each other: differences do not add up. Measured in one process, without a server."
+                f"most at {SLICES_AT:,} tokens, with their points. The second table says which constants of "
+                "`bookwheel.retrieval` are set for that. Parts stand in for each other: differences do not add up. Measured in "
+                "one process, without a server."
             )
         ],
     )

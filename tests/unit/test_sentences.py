@@ -186,6 +186,24 @@ def test_the_share_of_terms_goes_from_none_to_all() -> None:
     assert index.share_of_terms(0, []) == 0
 
 
+def test_a_sentence_whose_terms_come_again_stands_for_the_texts() -> None:
+    index = SentenceIndex(["The heron waits by the mill. So it goes.", "The heron left the mill. Who knows?"])
+    again = [index.recurrence(number) for number in range(4)]
+    assert min(again[0], again[2]) > max(again[1], again[3]) == 0
+
+
+def test_what_every_sentence_has_tells_less_of_the_texts_than_what_some_have() -> None:
+    everywhere = [f"Heron {number}." for number in ("one", "two", "three", "four", "five", "six")]
+    index = SentenceIndex([" ".join([*everywhere[:4], "Heron mill.", "Heron mill."])])
+    assert index.recurrence(4) > index.recurrence(0) > 0
+
+
+def test_a_long_sentence_stands_for_the_texts_by_its_terms_not_by_its_length() -> None:
+    filler = " ".join(f"w{number}" for number in range(60))
+    index = SentenceIndex([f"A heron. The heron of {filler}. So it goes."])
+    assert index.recurrence(0) > index.recurrence(1) > index.recurrence(2) == 0
+
+
 def test_an_index_of_nothing_answers_nothing() -> None:
     assert SentenceIndex([]).scores(["a"]) == SentenceIndex(["", " \n"]).scores_with_neighbours(["a"]) == {}
 

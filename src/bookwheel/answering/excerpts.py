@@ -6,15 +6,15 @@ from itertools import accumulate
 
 import numpy as np
 
-from bookwheel.answering.layout import FRAME_TOKENS
+from bookwheel.answering.layout import FRAME_TOKENS, frame
 from bookwheel.engines.engine import Excerpt, ShownDocument
 from bookwheel.indexing.shelf import IndexedDocument
 from bookwheel.retrieval.collection import Run
 from bookwheel.retrieval.overview import OverviewSource, Span, overview_spans
 from bookwheel.retrieval.question import Question
-from bookwheel.retrieval.search import Searchable, search
+from bookwheel.retrieval.search import Search, Searchable
 from bookwheel.retrieval.selection import Costs
-from bookwheel.tokens import count_tokens
+from bookwheel.tokens import count_for_budget, count_tokens
 
 PLACES = ("page", "slide", "sheet")
 """Anchors that tell a reader something; a line number in a text does not."""
@@ -24,6 +24,8 @@ OMISSION_TOKENS = 3
 TRIES = 3
 SLACK = 1.02
 """What may be spent over the budget: joins between texts that are counted apart come to less in prose."""
+FULL = 0.98
+"""Of a budget: with less spent, more is picked."""
 LEAST_OPENING_TOKENS = 24
 """What an overview shows of a document at the least: half a sentence. A frame around less is not worth its tokens."""
 
@@ -43,19 +45,27 @@ def find_excerpts(
 ) -> tuple[list[ShownDocument], float]:
     """What of the documents bears on a question, and how well they hold what it asks about, 0 to 1.
 
-    Passages are counted without the white space between them. Where that has tokens of its own, as the indents of JSON have,
-    the search is made again for less.
+    Passages are counted one by one, frames and marks on the safe side: what is left in the end is filled. Where more was
+    spent, as the indents of JSON do, the search is made again for less.
     """
     costs = _costs_of(sources)
     room = budget_tokens
+    search = Search(searchable, question, room, costs)
+    fitting: list[ShownDocument] = []
     for _ in range(TRIES):
-        found = search(searchable, question, room, costs)
-        shown = [take_excerpts(source, runs) for source, runs in zip(sources, found.runs, strict=True)]
-        spent = _spent(shown, costs)
+        shown = [take_excerpts(source, runs) for source, runs in zip(sources, search.pick(room), strict=True)]
+        spent = sum(count_for_budget(frame(document)) + 1 for document in shown if document.excerpts)
         if spent <= SLACK * budget_tokens:
+            fitting = shown
+            if spent >= FULL * budget_tokens:
+                break
+            room += budget_tokens - spent
+        elif fitting:
             break
-        room = int(room * budget_tokens / spent)
-    return shown, found.support
+        else:
+            room = int(room * budget_tokens / spent)
+            search = Search(searchable, question, room, costs)
+    return fitting or shown, search.support()
 
 
 def find_overview(sources: Sequence[Source], budget_tokens: int) -> list[ShownDocument]:
@@ -98,18 +108,6 @@ def place_of(document: IndexedDocument, passage: int) -> str:
 def _costs_of(sources: Sequence[Source]) -> Costs:
     frames = [FRAME_TOKENS + count_tokens(source.title) for source in sources]
     return Costs(frames, OMISSION_TOKENS, lambda document, passage: place_of(sources[document].document, passage))
-
-
-def _spent(shown: Sequence[ShownDocument], costs: Costs) -> int:
-    """What excerpts take when they are laid out."""
-    return sum(
-        costs.frames[number]
-        + document.selected_tokens
-        + OMISSION_TOKENS * len(document.excerpts)
-        + sum(count_tokens(place) for place in {excerpt.place for excerpt in document.excerpts})
-        for number, document in enumerate(shown)
-        if document.excerpts
-    )
 
 
 def _first_with_room(sources: Sequence[Source], budget_tokens: int) -> int:

@@ -93,12 +93,12 @@ class Links:
         heading = path[-1] if path else ""
         return [*self._named(text, heading), *self._headed(_name_terms(text), frozenset(_name_terms(heading)))]
 
-    def terms_named(self, passage: int) -> set[str]:
-        """The terms of what a passage and its headings name, but for the question's."""
+    def terms_named(self, passage: int) -> list[str]:
+        """The terms of what a passage and its headings name, but for the question's, each once, in their order."""
         text, path = self._read(passage)
         names = _NAME.findall(" ".join((*path, text)))
-        terms = {term for name in names for term in terms_of(name) if not is_single_character(term)}
-        return terms - self._asked
+        terms = dict.fromkeys(term for name in names for term in terms_of(name) if not is_single_character(term))
+        return [term for term in terms if term not in self._asked]
 
     def _read(self, passage: int) -> tuple[str, tuple[str, ...]]:
         """The text of a passage, and the headings above it."""
@@ -112,7 +112,7 @@ class Links:
     def _named(self, text: str, heading: str) -> list[Link]:
         names = list(dict.fromkeys([*_names_in(text), *([_content(heading)] if heading else [])]))
         fresh = [name for name in names if name and not self._asked.issuperset(name)][:MOST_NAMES]
-        self._look_up({term for name in fresh for term in name})
+        self._look_up(dict.fromkeys(term for name in fresh for term in name))
         links = []
         for name in fresh:
             places = self._places_of(name)

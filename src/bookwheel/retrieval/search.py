@@ -74,26 +74,53 @@ class Searchable:
         return self._scorers[windows]
 
 
+class Search:
+    """One question over documents. `budget_tokens` says how wide windows are scored."""
+
+    def __init__(self, searchable: Searchable, question: Question, budget_tokens: int, costs: Costs) -> None:
+        self._collection = searchable.collection
+        scorer = searchable.scorer(budget_tokens)
+        shares = weigh_terms(question)
+        self._terms, self._told = list(shares), telling(shares)
+        self._gains = scorer.gains(hash_terms(self._terms))
+        weights = self._gains.weights * np.array(list(shares.values()), np.float32)
+        unknown = [term for term, weight in zip(self._terms, weights, strict=True) if not weight and shares[term] >= 1]
+        weighed = _with_spellings(scorer, unknown, Gains(self._gains.rows, weights))
+        self._base: Floats = weighed.weights @ weighed.rows
+        beside = Beside(
+            _added(searchable, self._base),
+            _title_factors(searchable.collection, shares),
+            searchable.unit_sizes,
+            searchable.sections,
+        )
+        links = Links(scorer, searchable.documents, self._terms)
+        self._headed = links.named_in_question(question.text)
+        self._selection = Selection(scorer, weighed, beside, links, costs)
+
+    def pick(self, budget_tokens: int) -> list[list[Run]]:
+        """For each document the runs of passages to show, in its order. Called again with a larger budget, it adds to them."""
+        picked = self._selection.pick(budget_tokens, self._headed)
+        self._headed = []
+        return self._collection.runs(picked)
+
+    def support(self) -> float:
+        """As `Found` has it. Unknown terms weigh as the rarest."""
+        base = self._base
+        best = np.argpartition(-base, BEST)[:BEST] if len(base) > BEST else np.arange(len(base))
+        rarest = math.log(1 + (self._collection.passages + 0.5) / 0.5)
+        told = np.array([self._terms.index(term) for term in self._told], np.int64)
+        weights = self._gains.weights[told]
+        weights = np.where(weights > 0, weights, np.float32(rarest))
+        if not len(told) or not len(best):
+            return 0.0
+        together = weights @ (self._gains.rows[told[:, None], best] > 0)
+        return round(float(together.max() / weights.sum()), 3)
+
+
 def search(searchable: Searchable, question: Question, budget_tokens: int, costs: Costs) -> Found:
     """The passages to show within a budget. Takes time in proportion to the passages, and the same for the same request."""
-    scorer, collection = searchable.scorer(budget_tokens), searchable.collection
-    shares = weigh_terms(question)
-    terms = list(shares)
-    gains = scorer.gains(hash_terms(terms))
-    weighed = _with_spellings(
-        scorer, terms, Gains(gains.rows, gains.weights * np.array(list(shares.values()), np.float32))
-    )
-    links = Links(scorer, searchable.documents, terms)
-    base = weighed.weights @ weighed.rows
-    beside = Beside(
-        _added(searchable, base), _title_factors(collection, shares), searchable.unit_sizes, searchable.sections
-    )
-    selection = Selection(scorer, weighed, beside, links, costs)
-    picked = selection.pick(budget_tokens, links.named_in_question(question.text))
-    best = np.argpartition(-base, BEST)[:BEST] if len(base) > BEST else np.arange(len(base))
-    return Found(
-        collection.runs(picked), _support(scorer, gains, best, [terms.index(term) for term in telling(shares)])
-    )
+    begun = Search(searchable, question, budget_tokens, costs)
+    return Found(begun.pick(budget_tokens), begun.support())
 
 
 def warm_up() -> None:
@@ -101,9 +128,8 @@ def warm_up() -> None:
     weigh_terms(Question("What is 書輪?"))
 
 
-def _with_spellings(scorer: Scorer, terms: Sequence[str], gains: Gains) -> Gains:
-    """The same, with what is spelled like terms that stand nowhere."""
-    unknown = [term for term, weight in zip(terms, gains.weights, strict=True) if not weight]
+def _with_spellings(scorer: Scorer, unknown: Sequence[str], gains: Gains) -> Gains:
+    """The same, with what is spelled like the question's own words that stand nowhere."""
     alike = scorer.collection.spelled_alike(unknown)
     if not len(alike) or len(alike) > MOST_ALIKE * len(unknown):
         return gains
@@ -153,13 +179,3 @@ def _title_factors(collection: Collection, shares: dict[str, float]) -> Floats:
     for document in np.flatnonzero(by_file).tolist():
         factors[collection.stretch_of(document)] += TITLE_FACTOR * by_file[document] / most
     return factors
-
-
-def _support(scorer: Scorer, gains: Gains, places: Numbers, told: Sequence[int]) -> float:
-    """The share of the telling terms' weight that stands together at one of some places. Unknown terms weigh as the rarest."""
-    rarest = math.log(1 + (scorer.collection.passages + 0.5) / 0.5)
-    weights = np.array([float(gains.weights[number]) or rarest for number in told], np.float32)
-    if not len(weights) or not len(places):
-        return 0.0
-    together = weights @ (gains.rows[np.array(told)[:, None], places] > 0)
-    return round(float(together.max() / weights.sum()), 3)

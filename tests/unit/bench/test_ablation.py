@@ -9,10 +9,21 @@ from types import ModuleType
 import pytest
 
 from bench.report import Progress
+from bookwheel.retrieval import question as weighing
 from bookwheel.retrieval import search
 from bookwheel.retrieval.question import Question, weigh_terms
 from evals.__main__ import PARTS, QUALITY_HEAD, QUALITY_PAGE, QUICK_PARTS
-from evals.ablation import ALL_PARTS, VARIANTS, Constant, Scored, Variant, ablation_table, measure, switched
+from evals.ablation import (
+    ALL_PARTS,
+    VARIANTS,
+    Constant,
+    Scored,
+    Variant,
+    ablation_table,
+    measure,
+    switched,
+    variants_table,
+)
 from evals.evaldata import BUDGETS, EvalFolder, read_folder
 from evals.indexes import IndexFolder, version_of
 
@@ -106,8 +117,8 @@ def test_without_synonyms_a_question_has_its_own_words_only() -> None:
 def test_without_weighing_words_that_only_ask_count_as_much_as_others() -> None:
     question = Question('Highlight the parts related to "Audit Rights".')
     with switched(named("no weighing of the question's words").constants):
-        assert set(weigh_terms(question).values()) <= {1.0, 0.5}
-    assert {0.3, 2.0} <= set(weigh_terms(question).values())
+        assert set(weigh_terms(question).values()) <= {1.0, weighing.SYNONYM_SHARE}
+    assert {weighing.INSTRUCTION_SHARE, weighing.QUOTED_SHARE} <= set(weigh_terms(question).values())
 
 
 def test_the_table_has_means_over_slices_differences_and_the_slices_that_lose_most() -> None:
@@ -127,12 +138,18 @@ def test_the_table_has_means_over_slices_differences_and_the_slices_that_lose_mo
         )
     ]
     table = ablation_table(scored)
-    assert table.columns == ["variant", "1k", "4k", "16k", "1k ±", "4k ±", "16k ±", "lose most at 4k", "how"]
-    assert [list(row[:-1]) for row in table.rows] == [
+    assert table.columns == ["variant", "1k", "4k", "16k", "1k ±", "4k ±", "16k ±", "lose most at 4k"]
+    assert [list(row) for row in table.rows] == [
         ["all parts", *["50.0"] * 3, *[""] * 4],
         ["no links", *["36.7"] * 3, *["-13.3"] * 3, "one -50.0, two -50.0"],
     ]
-    assert table.rows[1][-1] == "`selection.LINK_WEIGHT` 0.0, `selection.HEADED_WEIGHT` 0.0"
+
+
+def test_a_second_table_says_how_each_variant_is_made() -> None:
+    how = {row[0]: row[1] for row in variants_table().rows}
+    assert how["no links"] == "`selection.LINK_WEIGHT = 0.0`, `selection.HEADED_WEIGHT = 0.0`"
+    assert how["no synonyms"] == "`question.synonyms_of` finds nothing"
+    assert set(how) == {variant.name for variant in VARIANTS} - {ALL_PARTS.name}
 
 
 def test_every_variant_is_scored_at_every_budget_and_only_its_own_part_is_off(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookwheel.engines.engine import EngineRequest, ShownDocument, whole_document
-from bookwheel.engines.extractive import QUOTES, ExtractiveEngine, best_quotes
+from bookwheel.engines.extractive import (
+    LEAST_SUPPORT,
+    QUOTES,
+    QUOTES_OF_WHOLE,
+    ExtractiveEngine,
+    best_quotes,
+    quotes_of_whole,
+)
 
 DOCUMENTS = Path(__file__).parents[3] / "demo" / "documents"
 CHINESE = whole_document("孔乙己.txt", (DOCUMENTS / "kong-yiji.txt").read_text("utf-8"), 1)
@@ -103,6 +110,78 @@ async def test_the_engine_answers_whole_and_streamed_alike() -> None:
     content = completion["choices"][0]["message"]["content"]
     assert content == best_quotes(question, (ENGLISH,))
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == content
+
+
+@pytest.mark.parametrize(("document", "question", "held"), ANSWERED[:2] + ANSWERED[-2:])
+def test_it_abstains_where_the_files_hold_too_little_of_the_question(
+    document: ShownDocument, question: str, held: str
+) -> None:
+    assert best_quotes(question, (document,), LEAST_SUPPORT - 0.01) == NOT_THERE[document.title]
+    assert held in best_quotes(question, (document,), LEAST_SUPPORT)
+
+
+def test_where_the_files_hold_the_question_it_quotes_however_little_one_sentence_has_of_it() -> None:
+    question = "Which tungsten filaments of the lamps of Edison did Jim sell?"
+    assert best_quotes(question, (ENGLISH,)) == NOT_THERE[ENGLISH.title]
+    assert "Jim" in best_quotes(question, (ENGLISH,), 0.9)
+
+
+@pytest.mark.parametrize("text", ["", "The reed bends."])
+def test_support_alone_is_nothing_to_quote(text: str) -> None:
+    assert best_quotes("Where is the heron?", (whole_document("a", text, 1),), 1.0) == "The documents do not say."
+
+
+@pytest.mark.parametrize("document", [CHINESE, ENGLISH])
+def test_the_whole_is_answered_with_quotes_from_each_stretch_of_it(document: ShownDocument) -> None:
+    text = document.excerpts[0].text
+    quotes = quotes_of_whole((document,)).split("\n")
+    places = [text.find(quote) for quote in quotes]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert len(quotes) >= QUOTES_OF_WHOLE
+    assert places[0] < len(text) / 3
+    assert places[-1] > len(text) / 2
+
+
+def test_the_whole_of_several_documents_is_quoted_under_their_names() -> None:
+    quotes = quotes_of_whole((CHINESE, ENGLISH)).splitlines()
+    assert quotes.index(f"{CHINESE.title}:") < quotes.index(f"{ENGLISH.title}:")
+
+
+def test_what_comes_again_stands_for_the_whole() -> None:
+    lines = ["A heron waits by the mill.", "So it goes.", "Oh well.", "The heron left the mill.", "Who knows?"]
+    text = "\n\n".join([*lines, *("Still the heron and the mill.", "Be it so.", "Again a mill and a heron.", "Oh no.")])
+    quotes = quotes_of_whole((whole_document("a", text, 1),)).splitlines()
+    assert sum("heron" in quote for quote in quotes) >= 4
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", ""), (" \n", ""), ("One.", "One."), ("One. Two.", "One.\nTwo.")])
+def test_the_whole_of_little_is_all_of_it(text: str, expected: str) -> None:
+    assert quotes_of_whole((whole_document("a", text, 1),)) == expected
+
+
+@pytest.mark.parametrize(
+    ("is_about_whole", "support", "expected"),
+    [
+        (True, 0.0, quotes_of_whole((ENGLISH,))),
+        (False, 0.0, "The documents do not say."),
+        (False, 1.0, best_quotes("What were the combs made of?", (ENGLISH,))),
+    ],
+)
+async def test_the_engine_answers_by_what_it_is_told_of_the_question(
+    is_about_whole: bool, support: float, expected: str
+) -> None:
+    engine = ExtractiveEngine("quotes", window_tokens=1000, max_output_tokens=100)
+    question = "What were the combs made of?"
+    messages = [{"role": "user", "content": question}]
+    request = EngineRequest(messages, {}, question, (ENGLISH,), support=support, is_about_whole=is_about_whole)
+    assert (await engine.complete(request))["choices"][0]["message"]["content"] == expected
+
+
+async def test_the_whole_of_no_documents_is_asked_for() -> None:
+    engine = ExtractiveEngine("quotes", window_tokens=1000, max_output_tokens=100)
+    request = EngineRequest([{"role": "user", "content": "Sum it up"}], {}, "Sum it up", is_about_whole=True)
+    assert "Name a document" in (await engine.complete(request))["choices"][0]["message"]["content"]
 
 
 async def test_it_is_always_ready() -> None:

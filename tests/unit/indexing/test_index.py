@@ -6,8 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookwheel.document import BlockKind, BlockSpan
-from bookwheel.indexing.index import Index, build_index, content_key
+from bookwheel.indexing.index import (
+    MOST_NAME_TERMS,
+    TOLD_BY_CHARACTERS,
+    Index,
+    build_index,
+    content_key,
+    is_conversation,
+    name_key,
+)
 from bookwheel.indexing.postings import hash_terms
+from bookwheel.indexing.spellings import skeleton
 from bookwheel.terms import terms_of
 
 TEXT = "Wheels 🎡\n\nThe wheel turns, 潮水七点转向。\n\n[page 2]\n\nReeds\n\nThe heron stands at half past nineteen.\n"
@@ -114,3 +123,88 @@ def test_bytes_and_characters_of_passages_are_of_the_same_text(text: str) -> Non
     for number, (start, end) in enumerate(zip(index.starts.tolist(), index.ends.tolist(), strict=True)):
         assert encoded[int(index.byte_starts[number]) : int(index.byte_ends[number])].decode() == text[start:end]
     assert np.all(index.tokens > 0)
+
+
+def headed(text: str, *headings: tuple[str, int]) -> Index:
+    """The index of a document in which each heading stands above the same text."""
+    blocks, whole = [], ""
+    for heading, level in headings:
+        for kind, part in ((BlockKind.HEADING, heading), (BlockKind.PARAGRAPH, text)):
+            shown = part + "\n\n"
+            blocks.append(BlockSpan(len(whole), len(whole) + len(shown), kind, level, "page 1"))
+            whole += shown
+    return build_index(whole, blocks, "a.txt")
+
+
+def sections_named(index: Index, name: str) -> list[int]:
+    number = int(index.names.find(hash_terms([name_key(terms_of(name))]))[0])
+    return index.names.of(number)[0].tolist() if number >= 0 else []
+
+
+@pytest.mark.parametrize(
+    ("heading", "names", "no_names"),
+    [
+        ("The Marsh Heron", ["The Marsh Heron", "marsh herons"], ["heron", "marsh"]),
+        ("Marsh heron (bird)", ["Marsh heron", "Marsh heron bird"], ["bird"]),
+        ("The Tide （1984）", ["tide", "the tide"], ["1984"]),
+        ("1984", ["1984"], []),
+        ("A heading of far more words than anything is ever called", [], ["heading", "A heading of"]),
+    ],
+)
+def test_a_section_is_named_by_the_whole_of_its_heading(heading: str, names: list[str], no_names: list[str]) -> None:
+    index = headed("They stand.", (heading, 1), ("Others", 1))
+    assert all(sections_named(index, name) == [1] for name in names)
+    assert all(sections_named(index, name) == [] for name in no_names)
+    assert len(terms_of("A heading of far more words than anything")) > MOST_NAME_TERMS
+
+
+def test_a_chinese_section_is_named_by_the_pairs_of_its_heading() -> None:
+    index = headed("立于此。", ("潮水之書", 1))
+    assert index.names.find(hash_terms([name_key(["潮水", "水之", "之书"])]))[0] == 0
+
+
+def test_the_same_name_leads_to_every_section_that_has_it() -> None:
+    index = headed("They stand.", ("Herons", 1), ("Reeds", 1), ("Herons", 1))
+    assert (sections_named(index, "heron"), sections_named(index, "reed")) == ([1, 3], [2])
+
+
+def test_a_text_stands_for_itself_with_all_that_is_under_its_outermost_heading() -> None:
+    index = headed("They stand.", ("Birds", 1), ("Herons", 2), ("Legs", 3), ("Plants", 1), ("Reeds", 2))
+    assert index.units.tolist() == [1, 2, 2, 2, 3, 3]
+    assert len(index.units) == len(index.sections)
+    assert build_index("", [], "a.txt").units.tolist() == [1]
+
+
+def test_words_are_found_by_how_they_are_spelled() -> None:
+    index = index_of("Zuckerberg met Tchaikovsky.")
+    number = int(index.spellings.find(hash_terms([skeleton("zukerburg") or ""]))[0])
+    assert index.words.hashes[index.spellings.of(number)[0]].tolist() == hash_terms(["zuckerberg"]).tolist()
+
+
+TALK = "Ann: So we go on.\nBob: Then we see.\n\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (TALK, True),
+        ("安：我们走吧。\n波：再看看。\n" * 3, True),
+        ("王局长：我们走吧。\n李处长：再看看。\n" * 3, True),
+        (TALK + "They went.\n" * 5, True),
+        (TALK + "They went.\n" * 6, False),
+        ("Ann: So we go on.\nBob: Then we see.\n" * 2, False),
+        ("".join(f"Name {number}: they stand.\n" for number in range(30)), False),
+        ("The wheel turns: it is noon.\nIt stops.\n", False),
+        (f"{'A rather long way to begin a line of prose'}: it goes on.\n" * 9, False),
+        ("", False),
+        ("\n \n", False),
+    ],
+)
+def test_a_transcript_is_told_by_those_who_speak(text: str, expected: bool) -> None:
+    assert is_conversation(text) is expected
+    assert index_of(text).is_conversation is expected
+
+
+def test_a_transcript_is_told_by_its_beginning() -> None:
+    talk = TALK * (1 + TOLD_BY_CHARACTERS // len(TALK))
+    assert is_conversation(talk + "They went.\n" * 30_000)

@@ -1,6 +1,7 @@
 """Documents at hand are mapped once, shared, bounded, and put away when they are deleted, whoever still reads them."""
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bookwheel.extraction.formats.text import read as read_text
 from bookwheel.indexing import shelf as shelf_module
 from bookwheel.indexing.artefact import IndexDamaged, save_index
 from bookwheel.indexing.index import build_index
-from bookwheel.indexing.shelf import IndexedDocument, Shelf, open_indexed, size_of
+from bookwheel.indexing.shelf import MOST_TOGETHER, IndexedDocument, Shelf, open_indexed, size_of
 
 TEXT = "\n\n  The wheel\nturns. 潮水七点转向。🎡\n\n\n# Reeds\nThe heron stands.\nIt waits.\n\nA last line"
 MB = 2**20
@@ -145,3 +146,73 @@ def test_the_anchor_of_each_place_in_plain_text_is_its_line(folder: Folder, text
     document = folder.open(text)
     for offset in range(0, len(text), max(1, len(text) // 200)):
         assert document.anchor_at(offset) == f"line {1 + text.count(chr(10), 0, offset)}"
+
+
+class Maker:
+    """Makes something of several documents, and knows how often."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, ...]] = []
+
+    def __call__(self, documents: Sequence[IndexedDocument]) -> list[str]:
+        self.made.append(tuple(document.index.title for document in documents))
+        return [document.whole_text() for document in documents]
+
+
+def test_what_is_made_of_several_documents_is_made_once(folder: Folder) -> None:
+    shelf, make = Shelf(MB), Maker()
+    documents = [shelf.open(*folder.add(name, name)) for name in ("a", "b")]
+    made = shelf.together(documents, make)
+    assert made == ["a", "b"]
+    assert shelf.together(list(documents), make) is made
+    assert make.made == [("a.txt", "b.txt")]
+
+
+def test_other_documents_and_another_order_are_made_for_themselves(folder: Folder) -> None:
+    shelf, make = Shelf(MB), Maker()
+    first, second = (shelf.open(*folder.add(name, name)) for name in ("a", "b"))
+    for documents in ([first, second], [second, first], [first], []):
+        assert shelf.together(documents, make) == [document.whole_text() for document in documents]
+    assert len(make.made) == 4
+
+
+def test_what_was_made_is_dropped_when_a_document_is_put_away(folder: Folder) -> None:
+    shelf, make = Shelf(MB), Maker()
+    documents = [shelf.open(*folder.add(name, name)) for name in ("a", "b")]
+    made = shelf.together(documents, make)
+    shelf.remove("a")
+    assert shelf.together(documents, make) is not made
+    assert len(make.made) == 2
+
+
+def test_what_is_made_while_a_document_is_put_away_is_not_kept(folder: Folder) -> None:
+    shelf, make = Shelf(MB), Maker()
+    documents = [shelf.open(*folder.add("a"))]
+
+    def make_slowly(given: Sequence[IndexedDocument]) -> list[str]:
+        shelf.remove("a")
+        return make(given)
+
+    assert shelf.together(documents, make_slowly) == [TEXT]
+    assert shelf.together(documents, make) == [TEXT]
+    assert len(make.made) == 2
+
+
+def test_what_was_made_longest_ago_is_dropped_for_more(folder: Folder) -> None:
+    shelf, make = Shelf(MB), Maker()
+    documents = [shelf.open(*folder.add(f"n{number}", str(number))) for number in range(MOST_TOGETHER + 1)]
+    for document in (*documents, documents[-1], documents[0]):
+        shelf.together([document], make)
+    assert len(make.made) == len(documents) + 1
+
+
+def test_what_fails_to_be_made_is_tried_again(folder: Folder) -> None:
+    shelf, make = Shelf(MB), Maker()
+    documents = [shelf.open(*folder.add("a"))]
+
+    def fail(given: Sequence[IndexedDocument]) -> list[str]:
+        raise IndexDamaged("a")
+
+    with pytest.raises(IndexDamaged):
+        shelf.together(documents, fail)
+    assert shelf.together(documents, make) == [TEXT]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.made_documents import document_of
 
 from bookwheel.indexing.postings import hash_terms
 from bookwheel.retrieval import scoring
 from bookwheel.retrieval.collection import Collection
 from bookwheel.retrieval.scoring import K1, NEAR_WINDOWS, WIDE_WINDOWS, B, Gains, Scorer, Windows
+from support.made_documents import document_of
 
 ALONE: Windows = ((0, 1.0),)
 BESIDE: Windows = ((1, 1.0),)
@@ -76,7 +76,9 @@ def test_what_is_rare_is_told_by_the_documents_of_the_request_alone() -> None:
 
 
 def test_the_terms_of_a_heading_count_in_all_that_is_under_it() -> None:
-    scorer = scorer_of(["reed", "# Wheels", "They turn.", "They stop.", "## Spokes", "Eight.", "# Herons", "They wait."])
+    scorer = scorer_of(
+        ["reed", "# Wheels", "They turn.", "They stop.", "## Spokes", "Eight.", "# Herons", "They wait."]
+    )
     gains = gains_of(scorer, "wheel", "spoke")
     assert (gains.rows[:, :5] > 0).tolist() == [[False, True, True, True, False], [False, False, False, True, False]]
     assert gains.weights[0] == pytest.approx(scorer.weight(3))
@@ -113,12 +115,12 @@ def test_a_passage_without_words_has_nothing_even_beside_one_with() -> None:
 @given(st.lists(PASSAGES, min_size=1, max_size=3), st.sampled_from([ALONE, BESIDE, NEAR_WINDOWS, WIDE_WINDOWS]))
 def test_a_rare_term_is_scored_as_one_that_is_everywhere(documents: list[list[str]], windows: Windows) -> None:
     scorer = scorer_of(*documents, windows=windows)
-    rows = []
-    for share_of_passages in (0.0, 2.0):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(scoring, "DENSE_SHARE", share_of_passages)
-            rows.append(gains_of(scorer, *WORDS).rows)
-    np.testing.assert_allclose(*rows, rtol=1e-6)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scoring, "DENSE_SHARE", 0.0)
+        everywhere = gains_of(scorer, *WORDS).rows
+        patched.setattr(scoring, "DENSE_SHARE", 2.0)
+        where_it_stands = gains_of(scorer, *WORDS).rows
+    np.testing.assert_allclose(where_it_stands, everywhere, rtol=1e-6)
 
 
 @given(st.lists(PASSAGES, min_size=1, max_size=3), st.sampled_from([ALONE, NEAR_WINDOWS, WIDE_WINDOWS]))

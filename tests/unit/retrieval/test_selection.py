@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.made_documents import document_of, free_costs
 
 from bookwheel.indexing.postings import hash_terms
 from bookwheel.indexing.shelf import IndexedDocument
@@ -17,6 +16,7 @@ from bookwheel.retrieval.scoring import Gains, Scorer
 from bookwheel.retrieval.search import Searchable
 from bookwheel.retrieval.selection import LEAST_LEFT_TOKENS, Beside, Costs, Selection
 from bookwheel.tokens import count_tokens
+from support.made_documents import document_of, free_costs
 
 WORDS = ("wheel", "reed", "heron", "潮水")
 DOCUMENTS = st.lists(
@@ -34,7 +34,9 @@ class Desk:
         self.searchable = Searchable(documents)
         self.scorer = Scorer(self.searchable.collection, ALONE)
 
-    def select(self, terms: Sequence[str], costs: Costs | None = None, added: dict[int, float] | None = None) -> Selection:
+    def select(
+        self, terms: Sequence[str], costs: Costs | None = None, added: dict[int, float] | None = None
+    ) -> Selection:
         gains = self.scorer.gains(hash_terms(terms))
         size = self.searchable.collection.size
         beside = Beside(
@@ -46,14 +48,16 @@ class Desk:
         for number, score in (added or {}).items():
             beside.added[number] = score
         links = Links(self.scorer, self.documents, terms)
-        return Selection(self.scorer, Gains(gains.rows, gains.weights), beside, links, costs or free_costs(self.documents))
+        return Selection(
+            self.scorer, Gains(gains.rows, gains.weights), beside, links, costs or free_costs(self.documents)
+        )
 
     def cost(self, picked: list[int], costs: Costs) -> float:
         """What it takes to show passages, where all of a document stand at one place."""
         collection = self.searchable.collection
         runs = sum(1 for before, number in pairwise([-2, *picked]) if number != before + 1)
         documents = set(collection.document_of(np.array(picked, np.int64)).tolist())
-        frames = sum(costs.frames[document] + count_tokens(costs.place(document, 0)) for document in documents)
+        frames: float = sum(costs.frames[document] + count_tokens(costs.place(document, 0)) for document in documents)
         return float(collection.tokens[picked].sum()) + costs.mark * runs + frames
 
 
@@ -76,10 +80,10 @@ def test_the_passages_that_have_most_of_the_question_are_picked() -> None:
 
 
 def test_picks_spread_over_the_terms_of_the_question() -> None:
-    parts = ["wheel wheel granite", "wheel wheel granite", "wheel wheel granite", "a reed bends", "so it is"]
-    selection = desk_of(parts).select(["wheel", "granit", "reed"])
+    wheels, reeds = ["a wheel of granite", "so it is"] * 3, ["a reed bends", "so it is"] * 3
+    selection = desk_of([*wheels, *reeds]).select(["wheel", "granit", "reed"])
     selection.pick(PLENTY, [])
-    assert 3 in selection.picked[:2]
+    assert selection.picked[0] < len(wheels) <= selection.picked[1]
 
 
 def test_what_is_picked_comes_in_the_order_of_the_documents() -> None:
@@ -127,7 +131,9 @@ def test_the_neighbour_of_a_pick_comes_before_what_is_as_good_elsewhere() -> Non
 
 
 def test_a_neighbour_in_another_section_is_lent_nothing() -> None:
-    selection = desk_of(["so it is", "# Wheels", "the wheel turns", "so it was", "# Reeds", "so it is"]).select(["turn"])
+    selection = desk_of(["so it is", "# Wheels", "the wheel turns", "so it was", "# Reeds", "so it is"]).select(
+        ["turn"]
+    )
     selection.pick(PLENTY, [])
     assert selection.picked[:2] == [1, 2]
 

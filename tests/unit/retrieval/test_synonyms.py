@@ -1,7 +1,5 @@
 """Words of a trade bring those in which documents state the same."""
 
-import re
-
 import pytest
 
 from bookwheel.retrieval.synonyms import GROUPS, synonyms_of
@@ -27,7 +25,14 @@ def test_a_word_of_the_trade_brings_what_documents_say(text: str, stated: str) -
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Where does the heron stand?", "The sequel of Epsom", "The ceoil and the warrantor", "pipes and ships", "水车的辐条"],
+    [
+        "",
+        "Where does the heron stand?",
+        "The sequel of Epsom",
+        "The ceoil and the warrantor",
+        "pipes and ships",
+        "水车的辐条",
+    ],
 )
 def test_only_whole_words_bring_any(text: str) -> None:
     assert synonyms_of(text) == []
@@ -49,12 +54,12 @@ def test_neither_case_nor_width_nor_traditional_characters_matter(written: str, 
     assert synonyms_of(otherwise) == synonyms_of(written)
 
 
-def test_what_is_brought_tells_something() -> None:
-    for words, _ in GROUPS:
-        asked = re.sub(r"\(\?:|\)|\?|\\d\*|\[1-4\]|-|s\?", "", words).partition("|")[0]
-        brought = synonyms_of(asked if not asked == "q" else "q1")
-        assert not {"and", "of", "the", "in", ""} & set(brought), words
-        assert all(len(term) > 1 for term in brought)
+def test_what_is_brought_is_no_single_character_and_no_small_word() -> None:
+    asked = "quick ratio, gross profit, capex, D&A, PP&E, EPS, return on equity, governing law, party, duration, 毛利率, 营收"
+    brought = synonyms_of(asked)
+    assert len(set(brought)) > 60
+    assert all(len(term) > 1 for term in brought)
+    assert not {"and", "of", "the", "in", "by", "to"} & set(brought)
 
 
 def test_each_group_is_in_the_script_that_it_answers_in() -> None:
