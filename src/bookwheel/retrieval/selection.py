@@ -105,6 +105,8 @@ class Selection:
 
     def pick(self, budget_tokens: int, headed: Iterable[Link]) -> list[int]:
         """The numbers of the passages to show, ascending. `headed` are the sections that the question names."""
+        self._is_open = self._scorer.is_passage.copy()  # what did not fit a smaller budget may fit this one
+        self._is_open[self.picked] = False
         for link in headed:
             self._follow(link, HEADED_WEIGHT)
         self._find_candidates()

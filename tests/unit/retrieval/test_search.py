@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bookwheel.indexing.shelf import IndexedDocument
 from bookwheel.retrieval.question import Question
 from bookwheel.retrieval.scoring import NEAR_WINDOWS, WIDE_WINDOWS
-from bookwheel.retrieval.search import WIDE_BUDGET_TOKENS, Found, Searchable, search, warm_up
+from bookwheel.retrieval.search import WIDE_BUDGET_TOKENS, Found, Search, Searchable, search, warm_up
 from support.made_documents import document_of, free_costs
 
 RAIN = [f"On day {number} rain fell, and nobody went out to the field or to the mill." for number in range(100, 140)]
@@ -205,6 +205,13 @@ def test_a_question_without_words_is_shown_as_much_as_there_is_room_for() -> Non
 
 def test_a_budget_too_small_for_anything_shows_nothing() -> None:
     assert find([HELD], "Where is the heron?", 1).runs == [[]]
+
+
+def test_a_search_goes_on_with_a_larger_budget_and_keeps_what_it_has() -> None:
+    begun = Search(Searchable([HELD]), Question("Where does the heron of Uffington stand?"), A_FEW, free_costs([HELD]))
+    picked = [numbers_of(Found(begun.pick(budget_tokens), begun.support())) for budget_tokens in (20, A_FEW, 10**6)]
+    assert set(picked[0]) < set(picked[1]) < set(picked[2])
+    assert picked[2] == list(range(len(HELD.index)))
 
 
 def test_a_large_budget_looks_for_paragraphs() -> None:
