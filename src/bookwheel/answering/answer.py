@@ -124,9 +124,7 @@ class Answering:
         if plan.reading == "thorough":
             gathered = await self._gathering.read_thoroughly(asked, plan, engine, options, say)
         else:
-            gathered = await self._gathering.gather(
-                asked, plan, with_anchors=wanted.citations, with_support=engine.kind == "extractive"
-            )
+            gathered = await self._gathering.gather(asked, plan, with_anchors=wanted.citations)
         clock.lap("searching")
         about_whole = plan.reading == "overview" or asks_about_whole(conversation.question)
         messages = lay_out(conversation, gathered.shown, plan.listed_tokens)

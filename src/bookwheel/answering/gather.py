@@ -5,7 +5,7 @@ Searching is arithmetic over mapped arrays: it runs in threads, a few side by si
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bookwheel.answering.citations import AnchorAt, line_anchor
@@ -78,13 +78,10 @@ class Gathering:
         self._digests = digests
         self._turns = asyncio.Semaphore(settings.searches)
 
-    async def gather(self, asked: Asked, plan: Plan, *, with_anchors: bool, with_support: bool = False) -> Gathered:
-        """What the plan shows, without the engine; with `relevant` there is always support.
-
-        Raises InvalidRequest when a file was deleted since it was checked.
-        """
+    async def gather(self, asked: Asked, plan: Plan, *, with_anchors: bool) -> Gathered:
+        """What the plan shows, without the engine. Raises InvalidRequest when a file was deleted since it was checked."""
         if plan.reading == "full":
-            return await self._whole(asked, with_anchors=with_anchors, with_support=with_support)
+            return await self._whole(asked, with_anchors=with_anchors)
         sources = await self._open(asked)
         opened = list(sources.values())
         room = plan.budget_tokens - (plan.listed_tokens if len(opened) > 1 else 0)
@@ -145,13 +142,8 @@ class Gathering:
                 sources[source] = Source(file.filename, document, file.tokens or 0, file.file_id)
         return sources
 
-    async def _whole(self, asked: Asked, *, with_anchors: bool, with_support: bool = False) -> Gathered:
+    async def _whole(self, asked: Asked, *, with_anchors: bool) -> Gathered:
         shown = await self._desk.bring(asked.conversation, asked.files, asked.tokens)
-        if with_support:
-            sources = await self._open(asked)
-            async with self._turns:
-                _, support = await asyncio.to_thread(self._find, list(sources.values()), asked.question, 0)
-            return replace(_gathered(sources, list(shown.values())), support=support)
         if not with_anchors:
             return Gathered(shown, ())
         named = await self._desk.open_files(asked.files)
