@@ -1,7 +1,7 @@
 """`python -m evals`: ask a running server real questions about real files, and see what it shows the engine.
 
 Quick by default: ten questions a slice. With `--full` all of them, other tools beside it, ten million tokens in
-one request, the method without each of its parts (some 20 minutes of one core), and the embedded models where their
+one request, the method without each of its parts (some ten minutes of one core), and the embedded models where their
 weights are.
 """
 
@@ -48,6 +48,8 @@ QUICK_PARTS = ("recall", "answers", "citations")
 QUICK_LIMIT, FULL_LIMIT = 10, 10_000
 ANSWERS_LIMIT = 60
 MODELS_LIMIT = 8
+ABLATION_LIMIT = 24
+"""Questions a slice: every one of them is asked some forty times."""
 MODELS_BUDGET = 1000
 """Tokens shown to an embedded model: two cores read some 50 a second."""
 
@@ -84,7 +86,7 @@ def main(arguments: list[str]) -> int:
     if run.has("peers"):
         _publish(run, _peers(run))
     if run.has("ablation"):
-        _publish(run, ablation.measure(run.data, _answerable(run), INDEXES, run.progress))
+        _publish(run, ablation.measure(run.data, _answerable(run, ABLATION_LIMIT), INDEXES, run.progress))
     if run.has("models"):
         _publish(run, _models(run))
     if run.has("ten-million"):
@@ -154,8 +156,9 @@ def _peers(run: Run) -> Section:
     return _section("peers", "Evidence found, beside other tools", [beside_table(scores)], _PEERS_NOTE)
 
 
-def _answerable(run: Run) -> list[EvalQuestion]:
-    return [question for question in run.data.choose(run.options.slices, run.limit) if question.answerable]
+def _answerable(run: Run, most: int = FULL_LIMIT) -> list[EvalQuestion]:
+    chosen = run.data.choose(run.options.slices, min(run.limit, most))
+    return [question for question in chosen if question.answerable]
 
 
 def _recall_section(run: Run, table: Table, besides: int) -> Section:
@@ -241,7 +244,7 @@ def _folder(given: Path | None) -> Path:
 
 
 _PARTS_HELP = (
-    f"quick: {', '.join(QUICK_PARTS)}; full: all. `ablation` takes some 20 minutes of one core for all questions, and some "
+    f"quick: {', '.join(QUICK_PARTS)}; full: all. `ablation` takes some ten minutes of one core, and some "
     "more the first time, to index the files"
 )
 
