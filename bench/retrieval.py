@@ -59,7 +59,7 @@ class Build:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print, and write the section unless the run was a shorter one."""
+    """Measure, print, and write the section unless the run was quick or without the other tools."""
     options = _options(arguments)
     progress = Progress("retrieval")
     folder = options.evaldata or USUAL_FOLDER
@@ -74,10 +74,9 @@ def main(arguments: list[str]) -> int:
         latencies = measure_server(corpora, questions, Path(name), progress)
         peers = {} if options.no_peers else _measure_peers(corpora, questions, options.peers, progress)
     progress.done()
-    whole = not options.quick and set(SIZES) == set(options.tokens) and set(FILES) == set(options.files)
     command = shlex.join(["python", "-m", "bench", "retrieval", *without_folders(arguments)])
     section = _section(command, build, latencies, peers)
-    publish(section, BENCHMARKS_PAGE, BENCHMARKS_HEAD, write=whole and not options.no_peers)
+    publish(section, BENCHMARKS_PAGE, BENCHMARKS_HEAD, write=not options.quick and not options.no_peers)
     return 0
 
 
