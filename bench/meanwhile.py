@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="bookwheel-meanwhile-") as scratch:
         folder = Path(scratch)
         files = make_files(folder, QUICK_FILES if options.quick else FILES)
-        with open_desk(folder / "data", WINDOW_TOKENS) as desk:
+        data = folder / "data"
+        data.mkdir()
+        with open_desk(data, WINDOW_TOKENS) as desk:
             section = _measure(desk, files, progress)
     progress.done()
     publish(section, BENCHMARKS_PAGE, BENCHMARKS_HEAD, write=not options.quick)
