@@ -21,9 +21,7 @@ PLACES = ("page", "slide", "sheet")
 LONGEST_HEADING = 60
 HEADINGS = 1
 OMISSION_TOKENS = 3
-TRIES = 3
-SHRINK = 0.98
-"""What is tried after too much was spent, beside what was spent."""
+MOST_FILLS = 2
 FULL = 0.98
 """Of a budget: with less spent, more is picked."""
 LEAST_OPENING_TOKENS = 24
@@ -46,26 +44,22 @@ def find_excerpts(
     """What of the documents bears on a question, and how well they hold what it asks about, 0 to 1.
 
     Passages are counted one by one, frames and marks on the safe side: what is left in the end is filled. Where more was
-    spent, as the indents of JSON do, the search is made again for less.
+    spent, as the indents of JSON do, the last picks are taken back.
     """
-    costs = _costs_of(sources)
-    room = budget_tokens
-    search = Search(searchable, question, room, costs)
-    fitting: list[ShownDocument] = []
-    for _ in range(TRIES):
-        shown = [take_excerpts(source, runs) for source, runs in zip(sources, search.pick(room), strict=True)]
+    search = Search(searchable, question, budget_tokens, _costs_of(sources))
+    room, fills = budget_tokens, 0
+    runs = search.pick(room)
+    while True:
+        shown = [take_excerpts(source, own) for source, own in zip(sources, runs, strict=True)]
         spent = sum(count_for_budget(frame(document)) + 1 for document in shown if document.excerpts)
-        if spent <= budget_tokens:
-            fitting = shown
-            if spent >= FULL * budget_tokens:
-                break
-            room += budget_tokens - spent
-        elif fitting:
-            break
+        if spent > budget_tokens:
+            runs = search.drop(spent - budget_tokens)
+        elif spent >= FULL * budget_tokens or fills == MOST_FILLS:
+            return shown, search.support()
         else:
-            room = int(SHRINK * room * budget_tokens / spent)
-            search = Search(searchable, question, room, costs)
-    return fitting or shown, search.support()
+            fills += 1
+            room += budget_tokens - spent
+            runs = search.pick(room)
 
 
 def find_overview(sources: Sequence[Source], budget_tokens: int) -> list[ShownDocument]:

@@ -4,9 +4,10 @@ Searching is arithmetic over mapped arrays: it runs in threads, a few side by si
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bookwheel.answering.citations import AnchorAt, line_anchor
 from bookwheel.answering.conversation import Conversation, DocumentSource, InlineDocument
@@ -23,6 +24,8 @@ from bookwheel.retrieval.search import Searchable
 from bookwheel.settings import ReadingSettings
 from bookwheel.storage.files import FileRecord
 from bookwheel.wire.chat import PartsReport
+
+T = TypeVar("T")
 
 SUPPORT_TOKENS = 4_000
 """Of passages in which quotes are looked for where the engine was shown notes instead of the documents' own text."""
@@ -76,7 +79,7 @@ class Gathering:
         self._desk = desk
         self._settings = settings
         self._digests = digests
-        self._turns = asyncio.Semaphore(settings.searches)
+        self._searching = ThreadPoolExecutor(settings.searches, thread_name_prefix="search")
 
     async def gather(self, asked: Asked, plan: Plan, *, with_anchors: bool) -> Gathered:
         """What the plan shows, without the engine. Raises InvalidRequest when a file was deleted since it was checked."""
@@ -85,11 +88,9 @@ class Gathering:
         sources = await self._open(asked)
         opened = list(sources.values())
         room = plan.budget_tokens - (plan.listed_tokens if len(opened) > 1 else 0)
-        async with self._turns:
-            if plan.reading == "overview":
-                shown, support = await asyncio.to_thread(find_overview, opened, room), None
-            else:
-                shown, support = await asyncio.to_thread(self._find, opened, asked.question, room)
+        if plan.reading == "overview":
+            return _gathered(sources, await self._search(find_overview, opened, room))
+        shown, support = await self._search(self._find, opened, asked.question, room)
         return _gathered(sources, shown, support=support)
 
     async def read_thoroughly(
@@ -120,9 +121,12 @@ class Gathering:
 
     async def find_support(self, sources: Sequence[Source], answer: str) -> tuple[ShownDocument, ...]:
         """The passages that an answer made from notes may rest on."""
-        async with self._turns:
-            shown, _ = await asyncio.to_thread(self._find, sources, Question(answer), SUPPORT_TOKENS)
+        shown, _ = await self._search(self._find, sources, Question(answer), SUPPORT_TOKENS)
         return tuple(shown)
+
+    async def _search(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do a search in one of its threads: few, since each keeps some memory for itself."""
+        return await asyncio.get_running_loop().run_in_executor(self._searching, work, *arguments)
 
     def _find(
         self, sources: Sequence[Source], question: Question, budget_tokens: int

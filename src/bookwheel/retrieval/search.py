@@ -103,6 +103,10 @@ class Search:
         self._headed = []
         return self._collection.runs(picked)
 
+    def drop(self, tokens: int) -> list[list[Run]]:
+        """The same without the last picks, of so many tokens at least."""
+        return self._collection.runs(self._selection.drop(tokens))
+
     def support(self) -> float:
         """As `Found` has it. Unknown terms weigh as the rarest."""
         base = self._base

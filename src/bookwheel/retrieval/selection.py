@@ -127,6 +127,16 @@ class Selection:
                 self._look_late()
         return sorted(self.picked)
 
+    def drop(self, tokens: int) -> list[int]:
+        """Take back the last picks, of so many tokens at least; the numbers of those that stay, ascending."""
+        while self.picked and tokens > 0:
+            number = self.picked.pop()
+            self._is_picked.discard(number)
+            taken = float(self._collection.tokens[number])
+            self.used_tokens -= taken
+            tokens -= int(taken)
+        return sorted(self.picked)
+
     def _scores(self, places: Numbers) -> Floats:
         beside = self._beside
         by_terms = (self._left @ self._rows[:, places] + beside.added[places]) * beside.factor[places]
