@@ -6,7 +6,6 @@ concatenation of its blocks' texts: blocks carry their own line ends. On disk a 
 """
 
 import re
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
@@ -95,21 +94,6 @@ class DocumentSize(msgspec.Struct, frozen=True):
     blocks: int
     blank: bool
     gaps: tuple[Gap, ...] = ()
-
-
-class BlockMap:
-    """Finds the block at a place in a document's text, in O(log blocks)."""
-
-    def __init__(self, spans: list[BlockSpan]) -> None:
-        self._spans = spans
-        self._starts = [span.start for span in spans]
-
-    def at(self, offset: int) -> BlockSpan | None:
-        """The block that holds the character at `offset`, or None where no block does."""
-        index = bisect_right(self._starts, offset) - 1
-        if index < 0 or offset >= self._spans[index].end:
-            return None
-        return self._spans[index]
 
 
 def part_text(text: str, limit: int) -> int:

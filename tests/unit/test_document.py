@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from bookwheel.document import (
     Block,
     BlockKind,
-    BlockMap,
     BlockSpan,
     DocumentSize,
     Picture,
@@ -50,28 +49,6 @@ def test_every_block_stands_where_its_span_says(tmp_path_factory: pytest.TempPat
     assert [(span.kind, span.level, span.anchor) for span in spans] == [(b.kind, b.level, b.anchor) for b in blocks]
     own = "".join(block.text for block in blocks if block.kind is not BlockKind.MARK)
     assert size == DocumentSize(characters=len(text), blocks=len(blocks), blank=not own.strip())
-
-
-@given(st.lists(BLOCKS, max_size=20))
-def test_every_character_is_found_in_its_own_block(
-    tmp_path_factory: pytest.TempPathFactory, blocks: list[Block]
-) -> None:
-    _, text, spans = write_and_read(tmp_path_factory.getbasetemp(), blocks)
-    block_map = BlockMap(spans)
-    for offset in range(len(text)):
-        found = block_map.at(offset)
-        assert found is not None
-        assert found.start <= offset < found.end
-    assert block_map.at(len(text)) is None
-    assert block_map.at(-1) is None
-
-
-def test_no_block_is_found_between_blocks_or_without_any() -> None:
-    gap = BlockMap([BlockSpan(0, 5, BlockKind.PARAGRAPH, 0, "a"), BlockSpan(9, 12, BlockKind.LIST, 0, "b")])
-    assert [span.anchor if (span := gap.at(offset)) else None for offset in (0, 4, 5, 8, 9, 11, 12)] == [
-        *("a", "a", None, None, "b", "b", None)
-    ]
-    assert BlockMap([]).at(0) is None
 
 
 @pytest.mark.parametrize(("texts", "blank"), [([], True), ([" \n", "\t\u3000\n"], True), (["\n", "x"], False)])

@@ -202,10 +202,7 @@ class Ingest:
             await self._blobs.keep(folder / INDEX, file_id, INDEX)
             await self._blobs.remove_others(file_id, ANY_INDEX, INDEX)
             log.info("file indexed again", file_id=file_id)
-        except (
-            BadDocument,
-            OSError,
-        ) as problem:  # deleted meanwhile, or its index cannot be built: questions will say so
+        except (BadDocument, OSError) as problem:  # deleted meanwhile, or it cannot be: questions will say so
             log.warning("file not indexed", file_id=file_id, reason=str(problem))
         finally:
             await self._blobs.end_reading(file_id)

@@ -60,6 +60,11 @@ class Collection:
         """Which document each passage belongs to."""
         return np.searchsorted(self.first, numbers, "right") - 1
 
+    def locate(self, number: int) -> tuple[int, int]:
+        """The document that a passage belongs to, and the passage's number in it."""
+        document = int(np.searchsorted(self.first, number, "right")) - 1
+        return document, number - int(self.first[document])
+
     def occurrences(self, hashes: Hashes) -> list[Occurrences]:
         """Where each of some terms stands in the passages' own text."""
         known, documents, numbers = self._words

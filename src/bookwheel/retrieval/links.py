@@ -102,12 +102,10 @@ class Links:
 
     def _read(self, passage: int) -> tuple[str, tuple[str, ...]]:
         """The text of a passage, and the headings above it."""
-        document = int(np.searchsorted(self._collection.first, passage, "right")) - 1
-        own = passage - int(self._collection.first[document])
-        index = self._documents[document].index
-        return self._documents[document].passages_text(own, own), index.sections[
-            int(index.section_of[own])
-        ].heading_path
+        number, own = self._collection.locate(passage)
+        document = self._documents[number]
+        section = document.index.sections[int(document.index.section_of[own])]
+        return document.passages_text(own, own), section.heading_path
 
     def _named(self, text: str, heading: str) -> list[Link]:
         names = list(dict.fromkeys([*_names_in(text), *([_content(heading)] if heading else [])]))
@@ -128,8 +126,7 @@ class Links:
         named = {key: stretches for key, stretches in zip(keys, found, strict=True) if len(stretches)}
         links = []
         for key in _longest_from_each(terms, named):
-            of_key = key.split("\x1f")
-            if own.issuperset(of_key) or _small_terms().issuperset(of_key):
+            if own.issuperset(key.split("\x1f")):
                 continue
             places = np.unique(np.concatenate(_passages_of(named[key])))
             if len(places) <= MOST_PLACES:

@@ -6,7 +6,6 @@ conversation count for what is said around them, and pick.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,17 +31,6 @@ MOST_ALIKE = 4
 """Terms that are spelled like one: of more, the skeleton tells too little."""
 TITLE_FACTOR = 1.0
 """How much more a passage counts whose file's title has all that the question says of titles."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """For each document the runs of passages to show, in its order.
-
-    `support`: how much of what the question names stands together in one place, 0 to 1.
-    """
-
-    runs: list[list[Run]]
-    support: float
 
 
 class Searchable:
@@ -108,7 +96,7 @@ class Search:
         return self._collection.runs(self._selection.drop(tokens))
 
     def support(self) -> float:
-        """As `Found` has it. Unknown terms weigh as the rarest."""
+        """How much of what the question names stands together in one place, 0 to 1. Unknown terms weigh as the rarest."""
         base = self._base
         best = np.argpartition(-base, BEST)[:BEST] if len(base) > BEST else np.arange(len(base))
         rarest = math.log(1 + (self._collection.passages + 0.5) / 0.5)
@@ -119,12 +107,6 @@ class Search:
             return 0.0
         together = weights @ (self._gains.rows[told[:, None], best] > 0)
         return round(float(together.max() / weights.sum()), 3)
-
-
-def search(searchable: Searchable, question: Question, budget_tokens: int, costs: Costs) -> Found:
-    """The passages to show within a budget. Takes time in proportion to the passages, and the same for the same request."""
-    begun = Search(searchable, question, budget_tokens, costs)
-    return Found(begun.pick(budget_tokens), begun.support())
 
 
 def warm_up() -> None:

@@ -137,12 +137,6 @@ class Selection:
             tokens -= int(taken)
         return sorted(self.picked)
 
-    def _scores(self, places: Numbers) -> Floats:
-        beside = self._beside
-        by_terms = (self._left @ self._rows[:, places] + beside.added[places]) * beside.factor[places]
-        scores: Floats = by_terms + self._bonus[places]
-        return scores
-
     def _find_candidates(self) -> None:
         """The best passages as things stand, all of which have a chance until the weights change much."""
         open_places = np.flatnonzero(self._is_open)
@@ -171,9 +165,8 @@ class Selection:
         if not len(places):
             return None
         beside = self._beside
-        scores = (self._left @ self._candidate_rows + beside.added[places]) * beside.factor[places] + self._bonus[
-            places
-        ]
+        by_terms = (self._left @ self._candidate_rows + beside.added[places]) * beside.factor[places]
+        scores = by_terms + self._bonus[places]
         scores[~self._is_open[places]] = -1
         best = int(scores.argmax())
         if scores[best] < 0:
@@ -190,7 +183,7 @@ class Selection:
         return self._best()
 
     def _cost(self, number: int) -> float:
-        document = self._document_of(number)
+        document, _ = self._collection.locate(number)
         cost = float(self._collection.tokens[number])
         if number - 1 not in self._is_picked and number + 1 not in self._is_picked:
             cost += self._costs.mark
@@ -199,18 +192,16 @@ class Selection:
                 cost += count_tokens(place[1])
         return cost if document in self._documents else cost + self._costs.frames[document]
 
-    def _document_of(self, number: int) -> int:
-        return int(np.searchsorted(self._collection.first, number, "right")) - 1
-
     def _place_of(self, number: int) -> tuple[int, str]:
-        document = self._document_of(number)
-        return document, self._costs.place(document, number - int(self._collection.first[document]))
+        document, own = self._collection.locate(number)
+        return document, self._costs.place(document, own)
 
     def _take(self, number: int, cost: float) -> None:
         self.picked.append(number)
         self._is_picked.add(number)
-        self._documents.add(self._document_of(number))
-        self._places.add(self._place_of(number))
+        place = self._place_of(number)
+        self._documents.add(place[0])
+        self._places.add(place)
         self.used_tokens += cost
 
     def _cover(self, number: int) -> None:

@@ -1,6 +1,7 @@
 """A question finds the passages that answer it, in documents of either language, within its budget."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,15 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bookwheel.indexing.shelf import IndexedDocument
+from bookwheel.retrieval.collection import Run
 from bookwheel.retrieval.question import Question
 from bookwheel.retrieval.scoring import NEAR_WINDOWS, WIDE_WINDOWS
-from bookwheel.retrieval.search import WIDE_BUDGET_TOKENS, Found, Search, Searchable, search, warm_up
+from bookwheel.retrieval.search import WIDE_BUDGET_TOKENS, Search, Searchable, warm_up
+from bookwheel.retrieval.selection import Costs
 from support.made_documents import document_of, free_costs
 
 RAIN = [f"On day {number} rain fell, and nobody went out to the field or to the mill." for number in range(100, 140)]
 SNOW = [f"第{number}天下雪，没有人到田里去，也没有人到河边去。" for number in range(100, 140)]
 A_FEW = 120
 """Tokens that hold a few of these passages."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was picked of each document, and the support."""
+
+    runs: list[list[Run]]
+    support: float
+
+
+def search(searchable: Searchable, question: Question, budget_tokens: int, costs: Costs) -> Found:
+    begun = Search(searchable, question, budget_tokens, costs)
+    return Found(begun.pick(budget_tokens), begun.support())
 
 
 def find(documents: Sequence[IndexedDocument], question: str, budget_tokens: int = A_FEW, *earlier: str) -> Found:
