@@ -19,6 +19,7 @@
         ├── MethodNotAllowed         405
         ├── BodyTooLarge             413
         ├── RateLimited              429
+        │   └── EngineBusy           429, and stock SDKs try again
         ├── QuotaReached             429
         ├── EngineRefused            the engine's own 4xx, passed through
         ├── EngineUnreachable        502
@@ -183,6 +184,10 @@ class RateLimited(ApiError):
         self.headers = {"retry-after": str(retry_after_seconds)}
 
 
+class EngineBusy(RateLimited):
+    """As many requests wait for the engine as may."""
+
+
 class QuotaReached(ApiError):
     status = 429
     type = "insufficient_quota"
@@ -209,11 +214,18 @@ class EngineRefused(ApiError):
 
 
 class EngineUnreachable(ApiError):
-    """The engine is not there, broke off, or sent what is not its protocol."""
+    """The engine is not there, broke off, or sent what is not its protocol.
+
+    `had_begun` says that part of an answer had come: then nobody asks again, since what came cannot be taken back.
+    """
 
     status = 502
     type = "server_error"
     code = "engine_unreachable"
+
+    def __init__(self, message: str, *, had_begun: bool = False) -> None:
+        super().__init__(message)
+        self.had_begun = had_begun
 
 
 class EngineTimedOut(ApiError):

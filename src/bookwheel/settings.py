@@ -166,6 +166,17 @@ class EngineSettings(Section):
     max_output_tokens: int = Field(2_048, ge=1, description="Kept free in the window for an answer that sets no limit.")
     connect_seconds: float = Field(10.0, gt=0, description="Time-out for reaching the engine.")
     silence_seconds: float = Field(600.0, gt=0, description="Time-out for the engine's next byte.")
+    fallback: list[str] = Field(
+        default_factory=list, description="Engines that answer in its place, in this order, while it cannot."
+    )
+    concurrency: int = Field(
+        0, ge=0, description="Answers at once; more wait, accounts taking turns. 0: no limit; llama_cpp: its slots."
+    )
+    queue: int = Field(100, ge=0, description="Requests that may wait for their turn; more are refused with 429.")
+    queue_seconds: float = Field(300.0, gt=0, description="How long a request may wait for its turn.")
+    retries: int = Field(
+        2, ge=0, le=10, description="Tries after the first where nothing of an answer had come, with growing pauses."
+    )
     threads: int = Field(0, ge=0, description="llama_cpp: threads; 0 takes as many as there are cores.")
     slots: int = Field(2, ge=1, le=64, description="llama_cpp: answers generated side by side.")
 

@@ -42,6 +42,11 @@ def count_for_budget(text: str) -> int:
     return max(tokens, ceil(LEAST_TOKENS_A_CJK_CHARACTER * wide) + len(_OTHER.findall(text)))
 
 
+def token_ids(text: str) -> list[int]:
+    """Qwen's tokens of a text, as many as `count_tokens` says."""
+    return [token for piece in _pieces(text) for token in _encode(piece)]
+
+
 @lru_cache(maxsize=4_096)
 def _count_short(text: str) -> int:
     """File names, role texts and the like come again with every question."""
@@ -49,8 +54,12 @@ def _count_short(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    tokenizer = _tokenizer()
-    return sum(len(tokenizer.encode(piece, allowed_special=set(), disallowed_special=())) for piece in _pieces(text))
+    return sum(len(_encode(piece)) for piece in _pieces(text))
+
+
+def _encode(text: str) -> list[int]:
+    tokens: list[int] = _tokenizer().encode(text, allowed_special=set(), disallowed_special=())
+    return tokens
 
 
 @cache

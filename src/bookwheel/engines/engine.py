@@ -1,4 +1,4 @@
-"""What an engine is: something that answers a chat.
+"""What an engine is: something that answers a chat, and may count and embed.
 
 Answers are OpenAI's objects as plain dicts, because whatever an engine adds to them must reach the client as it came.
 """
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 Message = dict[str, Any]
 Chunk = dict[str, Any]
 Completion = dict[str, Any]
+Embeddings = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,13 @@ class EngineRequest:
     """How much of what the question names stands together in the documents, 0 to 1; None where it was not measured."""
     is_about_whole: bool = False
     """Whether the question is about the documents as a whole: they are to be summarised, not searched."""
+    account_id: str = ""
+    """Whose request it is: where requests wait for an engine, accounts take turns; what an engine keeps, it keeps apart."""
+
+    @property
+    def file_ids(self) -> tuple[str, ...]:
+        """The files among the documents."""
+        return tuple(document.file_id for document in self.documents if document.file_id is not None)
 
     @property
     def wants_usage(self) -> bool:
@@ -104,3 +112,15 @@ class Engine(Protocol):
 
         Closing the iterator cancels the work.
         """
+
+    async def count_prompt(self, request: EngineRequest) -> int | None:
+        """The tokens that a request's prompt has for the engine, its template included; None where it cannot say."""
+
+    async def tokenize(self, text: str) -> list[int] | None:
+        """The engine's tokens of a text, control tokens in it being plain text; None where it cannot say."""
+
+    async def embed(self, body: dict[str, Any]) -> Embeddings:
+        """Answer a request for embeddings, OpenAI's in and out. Raises InvalidRequest where the engine does not embed."""
+
+    async def forget(self, file_id: str) -> None:
+        """Remove whatever is kept of a file that is deleted."""

@@ -14,11 +14,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest
+from bookwheel.engines.engine import Chunk, Completion, Embeddings, EngineHealth, EngineRequest
 from bookwheel.engines.upstream import UpstreamEngine
-from bookwheel.errors import EngineUnreachable
+from bookwheel.errors import EngineUnreachable, InvalidRequest
 from bookwheel.logs import log
 
 LOAD_SECONDS = 300.0
@@ -86,6 +86,18 @@ class LlamaCppEngine:
                     first = False
                     _open_with_empty_text(chunks[0])
                 yield chunks
+
+    async def count_prompt(self, request: EngineRequest) -> int | None:
+        return await (await self._upstream()).count_prompt(request)
+
+    async def tokenize(self, text: str) -> list[int] | None:
+        return await (await self._upstream()).tokenize(text)
+
+    async def embed(self, body: dict[str, Any]) -> Embeddings:
+        raise InvalidRequest(f"The model {body.get('model')} does not embed.", param="model")
+
+    async def forget(self, file_id: str) -> None:
+        """Nothing is kept on disk."""
 
     async def _upstream(self) -> UpstreamEngine:
         if self._listening is None:

@@ -6,8 +6,9 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest
-from bookwheel.tokens import MESSAGE_OVERHEAD_TOKENS, count_tokens
+from bookwheel.engines.engine import Chunk, Completion, Embeddings, EngineHealth, EngineRequest
+from bookwheel.errors import InvalidRequest
+from bookwheel.tokens import MESSAGE_OVERHEAD_TOKENS, count_tokens, token_ids
 
 _PIECE = re.compile(r"\s*\S{1,12}\s*?|\s+")
 
@@ -70,6 +71,18 @@ class TextEngine:
 
     async def health(self) -> EngineHealth:
         return EngineHealth(ready=True, detail=self.detail)
+
+    async def count_prompt(self, request: EngineRequest) -> int | None:
+        return _prompt_tokens(request)
+
+    async def tokenize(self, text: str) -> list[int] | None:
+        return token_ids(text)
+
+    async def embed(self, body: dict[str, Any]) -> Embeddings:
+        raise InvalidRequest(f"The model {body.get('model')} does not embed.", param="model")
+
+    async def forget(self, file_id: str) -> None:
+        """Nothing is kept."""
 
     async def complete(self, request: EngineRequest) -> Completion:
         return TextAnswer(request, await self.write(request), self.name).completion()

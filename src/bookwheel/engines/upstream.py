@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from bookwheel.engines.engine import Chunk, Completion, EngineHealth, EngineRequest
+from bookwheel.engines.engine import Chunk, Completion, Embeddings, EngineHealth, EngineRequest
 from bookwheel.engines.sse import EventTooLarge, SseParser
 from bookwheel.errors import ApiError, EngineRefused, EngineTimedOut, EngineUnreachable
 
@@ -84,15 +84,31 @@ class UpstreamEngine:
         return EngineHealth(ready=True, detail=f"{self._base_url}, model {self.model}")
 
     async def complete(self, request: EngineRequest) -> Completion:
-        async with self._post(request, stream=False) as (response, _):
+        async with self._post("chat/completions", self._chat_body(request, stream=False)) as (response, _):
             body = await response.read()
         answer = self._object(body)
         if not isinstance(answer.get("choices"), list) or not _has_shape(answer, "message"):
             raise self._unreachable("sent an answer without choices")
         return answer
 
+    async def count_prompt(self, request: EngineRequest) -> int | None:  # noqa: ARG002 - not every engine can say
+        return None
+
+    async def tokenize(self, text: str) -> list[int] | None:  # noqa: ARG002
+        return None
+
+    async def embed(self, body: dict[str, Any]) -> Embeddings:
+        async with self._post("embeddings", body | {"model": self.model}) as (response, _):
+            answer = self._object(await response.read())
+        if not isinstance(answer.get("data"), list):
+            raise self._unreachable("sent no embeddings")
+        return answer
+
+    async def forget(self, file_id: str) -> None:
+        """Nothing is kept here; what the engine keeps of prompts is its own."""
+
     async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
-        async with self._post(request, stream=True) as (response, silence):
+        async with self._post("chat/completions", self._chat_body(request, stream=True)) as (response, silence):
             if response.content_type == "application/json":  # an engine that does not stream
                 raise self._unreachable("answered a request for a stream with something else")
             parser = SseParser()
@@ -124,11 +140,11 @@ class UpstreamEngine:
 
     @asynccontextmanager
     async def _post(
-        self, request: EngineRequest, *, stream: bool
+        self, path: str, body: dict[str, Any]
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, asyncio.Timeout]]:
         """The response, and the time-out that ends it unless it is put off."""
-        body = request.options | {"model": self.model, "messages": request.messages, "stream": stream}
-        url = f"{self._base_url}/chat/completions"
+        url = f"{self._base_url}/{path}"
+        has_answered = False
         try:
             async with (
                 asyncio.timeout(self._silence_seconds) as silence,
@@ -136,11 +152,15 @@ class UpstreamEngine:
             ):
                 if response.status >= 400:
                     raise await self._refusal(response)
+                has_answered = True
                 yield response, silence
         except (aiohttp.ServerTimeoutError, TimeoutError) as error:
             raise self._timed_out(error) from None
         except aiohttp.ClientError as error:
-            raise self._unreachable(f"broke off ({_reason(error)})") from None
+            raise self._unreachable(f"broke off ({_reason(error)})", had_begun=has_answered) from None
+
+    def _chat_body(self, request: EngineRequest, *, stream: bool) -> dict[str, Any]:
+        return request.options | {"model": self.model, "messages": request.messages, "stream": stream}
 
     def _put_off(self, silence: asyncio.Timeout) -> None:
         """Give a stream that just spoke its time again, and a tenth more.
@@ -175,8 +195,8 @@ class UpstreamEngine:
         shown = error if isinstance(error, dict) else {"message": str(error)}
         return EngineRefused(502, shown)
 
-    def _unreachable(self, what: str) -> EngineUnreachable:
-        return EngineUnreachable(f"The engine {self.name} {what.rstrip('.')}.")
+    def _unreachable(self, what: str, *, had_begun: bool = False) -> EngineUnreachable:
+        return EngineUnreachable(f"The engine {self.name} {what.rstrip('.')}.", had_begun=had_begun)
 
     def _timed_out(self, error: Exception) -> ApiError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
