@@ -23,7 +23,8 @@
         ├── QuotaReached             429
         ├── EngineRefused            the engine's own 4xx, passed through
         ├── EngineUnreachable        502
-        └── EngineTimedOut           504
+        ├── EngineTimedOut           504
+        └── ServerStopping           503, and stock SDKs try again
 
 Messages are the wire contract's words (docs/reference/errors.md). Mapping to HTTP happens in `api/edge.py` alone.
 """
@@ -217,15 +218,17 @@ class EngineUnreachable(ApiError):
     """The engine is not there, broke off, or sent what is not its protocol.
 
     `had_begun` says that part of an answer had come: then nobody asks again, since what came cannot be taken back.
+    `may_pass` says that asking again in a moment may help; it does not where a key is wrong, or a time-out was waited for.
     """
 
     status = 502
     type = "server_error"
     code = "engine_unreachable"
 
-    def __init__(self, message: str, *, had_begun: bool = False) -> None:
+    def __init__(self, message: str, *, had_begun: bool = False, may_pass: bool = True) -> None:
         super().__init__(message)
         self.had_begun = had_begun
+        self.may_pass = may_pass
 
 
 class EngineTimedOut(ApiError):
@@ -234,3 +237,14 @@ class EngineTimedOut(ApiError):
     status = 504
     type = "server_error"
     code = "engine_timed_out"
+
+
+class ServerStopping(ApiError):
+    """The server was asked to end, and the answer did not end in the time that was left."""
+
+    status = 503
+    code = "server_stopping"
+
+    def __init__(self) -> None:
+        super().__init__("The server is stopping. Try again in a moment.")
+        self.headers = {"retry-after": "2"}
