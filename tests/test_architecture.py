@@ -149,8 +149,9 @@ def test_formats_know_documents_errors_their_tools_and_their_parser_only() -> No
 
 
 def test_shapes_of_the_wire_import_nothing_but_shapes() -> None:
-    wire = {found.distribution for found in IMPORTS if found.package == "wire"}
-    assert wire - set(sys.stdlib_module_names) == {"msgspec"}
+    wire = [found for found in IMPORTS if found.package == "wire"]
+    assert {found.distribution for found in wire} - set(sys.stdlib_module_names) <= {"bookwheel", "msgspec"}
+    assert all(found.target.startswith("bookwheel.wire.") for found in wire if found.distribution == "bookwheel")
 
 
 def test_the_settings_alone_read_the_environment() -> None:

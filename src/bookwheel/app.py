@@ -20,11 +20,14 @@ from bookwheel.answering.digests import Digests
 from bookwheel.answering.documents import DocumentDesk
 from bookwheel.api.chat import ChatCalls
 from bookwheel.api.edge import Edge
+from bookwheel.api.embeddings import EmbeddingCalls
 from bookwheel.api.files import FileCalls
 from bookwheel.api.health import HealthCall
 from bookwheel.api.models import ModelCalls
 from bookwheel.api.openapi import documentation_routes, make_openapi
 from bookwheel.api.operation import Operation
+from bookwheel.api.responses import ResponsesCalls, unstored_routes
+from bookwheel.api.tokenize import TokenizeCalls
 from bookwheel.engines.roster import Roster, choose_built_in, make_roster
 from bookwheel.errors import NotFound, SettingsError
 from bookwheel.files.files import Files
@@ -37,6 +40,8 @@ from bookwheel.storage.database import Database
 
 PREFIXES = ("/compatible-mode/v1", "/v1")
 EXPIRY_SECONDS = 60.0
+RELOADED = {"engines", "models", "accounts"}
+"""Tables that take effect when the settings are read again; the others do at the next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,24 @@ class Parts:
     ingest: Ingest
     digests: Digests
     roster: Roster
+    keys: Keys
 
 
 def make_app(parts: Parts) -> Edge:
     """The ASGI application over parts that are open."""
-    return Edge(Router(_routes(parts), redirect_slashes=False), Keys(parts.settings.accounts), PREFIXES)
+    return Edge(Router(_routes(parts), redirect_slashes=False), parts.keys, PREFIXES)
+
+
+async def reload(parts: Parts, settings: Settings) -> None:
+    """Take over what may change while answers are under way: engines, model names, accounts.
+
+    Raises SettingsError, and then nothing has changed.
+    """
+    await parts.roster.reload(settings)
+    parts.keys.replace(settings.accounts)
+    changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(parts.settings, name)]
+    unchanged = sorted(set(changed) - RELOADED)
+    log.info("settings reloaded", accounts=len(settings.accounts), after_a_restart=unchanged)
 
 
 @asynccontextmanager
@@ -76,7 +94,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         ingest = Ingest(database, blobs, settings.ingest, settings.limits.most_tokens)
         opened.push_async_callback(ingest.close)
         unfinished = await ingest.take_up_unfinished()
-        parts = Parts(settings, blobs, files, ingest, digests, roster)
+        files.have_engines_forget = roster.forget
+        parts = Parts(settings, blobs, files, ingest, digests, roster, Keys(settings.accounts))
         opened.callback(asyncio.create_task(_delete_expired(parts)).cancel)
         log.info("started", data_dir=str(settings.data_dir), swept=swept, unfinished=unfinished)
         if not settings.engines:
@@ -88,6 +107,7 @@ def make_operations(parts: Parts) -> list[Operation]:
     """Every call of the API."""
     settings = parts.settings
     desk = DocumentDesk(parts.files, parts.ingest, settings.ingest.chat_wait_seconds, settings.limits)
+    answering = Answering(parts.roster, desk, settings.reading, parts.digests)
     calls = (
         ModelCalls(parts.roster, created=int(time.time())),
         FileCalls(
@@ -98,7 +118,10 @@ def make_operations(parts: Parts) -> list[Operation]:
             settings.limits,
             settings.ingest.upload_wait_seconds,
         ),
-        ChatCalls(Answering(parts.roster, desk, settings.reading, parts.digests), settings.server),
+        ChatCalls(answering, settings.server),
+        ResponsesCalls(answering, settings.server),
+        EmbeddingCalls(parts.roster, settings.server),
+        TokenizeCalls(answering, parts.roster, settings.server),
     )
     return [operation for call in calls for operation in call.operations()]
 
@@ -106,12 +129,13 @@ def make_operations(parts: Parts) -> list[Operation]:
 def _routes(parts: Parts) -> list[BaseRoute]:
     operations = make_operations(parts)
     routes: list[BaseRoute] = [
-        Mount(prefix, routes=[operation.route() for operation in operations]) for prefix in PREFIXES
+        Mount(prefix, routes=[*(operation.route() for operation in operations), *unstored_routes()])
+        for prefix in PREFIXES
     ]
     routes += documentation_routes(make_openapi(operations, PREFIXES))
     return [
         *routes,
-        Route("/health", HealthCall(parts.roster, with_details=not parts.settings.accounts).check),
+        Route("/health", HealthCall(parts.roster, parts.keys).check),
         Route("/", lambda _: RedirectResponse("/docs")),
     ]
 

@@ -33,7 +33,11 @@ DEFAULT_WINDOW_TOKENS = {"extractive": 400_000}
 DEFAULT_BUDGET_TOKENS = {"extractive": 16_000, "llama_cpp": 2_000}
 """Two cores read some 60 tokens a second: an embedded engine is shown little unless a request asks for more."""
 
-EngineKind = Literal["llama_cpp", "upstream", "extractive", "fake"]
+DEFAULT_WHOLE_TOKENS = {"llama_cpp": 6_000}
+"""What was read whole is kept, so that only the first question waits for it; excerpts are others for each question."""
+
+EngineKind = Literal["llama_cpp", "upstream", "extractive", "e5", "fake"]
+Dialect = Literal["openai", "vllm", "sglang", "ollama", "lm_studio", "llama_server", "dashscope"]
 
 
 class Section(BaseModel):
@@ -53,7 +57,7 @@ class ServerSettings(Section):
     keep_alive_seconds: float = Field(
         15.0, gt=0, description="A stream that has nothing to say sends a comment this often; it opens after this wait."
     )
-    shutdown_seconds: int = Field(10, ge=0, description="How long running answers may go on after a stop is asked for.")
+    shutdown_seconds: int = Field(30, ge=0, description="How long running answers may go on after a stop is asked for.")
 
 
 class AccountSettings(Section):
@@ -153,6 +157,10 @@ class EngineSettings(Section):
         None,
         description="upstream: the model's name there; llama_cpp: a name of the catalogue or a path to a GGUF file.",
     )
+    dialect: Dialect = Field(
+        "openai",
+        description="upstream: what software it is, where that says partial answers, thinking and counting its own way.",
+    )
     window_tokens: int | None = Field(
         None,
         ge=256,
@@ -162,6 +170,11 @@ class EngineSettings(Section):
         None,
         ge=64,
         description="Tokens of documents shown if a request sets none. Unset: what fits; llama_cpp 2,000, extractive 16,000.",
+    )
+    whole_tokens: int | None = Field(
+        None,
+        ge=0,
+        description="Documents of up to so many tokens in all are shown whole, budget or not. Unset: 0; llama_cpp 6,000.",
     )
     max_output_tokens: int = Field(2_048, ge=1, description="Kept free in the window for an answer that sets no limit.")
     connect_seconds: float = Field(10.0, gt=0, description="Time-out for reaching the engine.")
@@ -177,8 +190,11 @@ class EngineSettings(Section):
     retries: int = Field(
         2, ge=0, le=10, description="Tries after the first where nothing of an answer had come, with growing pauses."
     )
-    threads: int = Field(0, ge=0, description="llama_cpp: threads; 0 takes as many as there are cores.")
+    threads: int = Field(0, ge=0, description="llama_cpp, e5: threads; 0 takes as many as there are cores.")
     slots: int = Field(2, ge=1, le=64, description="llama_cpp: answers generated side by side.")
+    prompt_states_mb: int = Field(
+        4_096, ge=0, description="llama_cpp: disk for the states of documents that it has read, in MB; 0 keeps none."
+    )
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
@@ -187,6 +203,8 @@ class EngineSettings(Section):
                 raise ValueError("an upstream engine needs base_url, beginning with http:// or https://")
             if not self.model:
                 raise ValueError("an upstream engine needs model, the model's name there")
+        elif self.dialect != "openai":
+            raise ValueError(f"dialect is for upstream engines; this one is of kind {self.kind}")
         if self.max_output_tokens >= self.window:
             raise ValueError("max_output_tokens must be smaller than window_tokens")
         return self
@@ -195,6 +213,16 @@ class EngineSettings(Section):
     def budget(self) -> int | None:
         """Tokens of documents shown where a request does not say; None: all that fits."""
         return self.budget_tokens or DEFAULT_BUDGET_TOKENS.get(self.kind)
+
+    @property
+    def whole(self) -> int:
+        """Tokens of documents that are shown whole, where a request sets no budget."""
+        return self.whole_tokens if self.whole_tokens is not None else DEFAULT_WHOLE_TOKENS.get(self.kind, 0)
+
+    @property
+    def most_at_once(self) -> int:
+        """Answers at once; 0: no limit."""
+        return self.concurrency or (self.slots if self.kind == "llama_cpp" else 0)
 
     @property
     def window(self) -> int:
@@ -265,10 +293,10 @@ class Settings(BaseSettings):
                 )
             if not self.engines and engine_name != BUILT_IN_ENGINE:
                 raise ValueError(f'models."{public_name}" = "{engine_name}": there is no [engines.{engine_name}]')
-        if len(self.engines) > 1 and "default" not in self.models and not set(QWEN_LONG_NAMES) <= set(self.models):
-            raise ValueError(
-                f"models.default is missing: say which of {', '.join(sorted(self.engines))} serves qwen-long"
-            )
+        _refuse_unknown_fallbacks(self.engines)
+        chatting = self._chatting()
+        if len(chatting) > 1 and "default" not in self.models and not set(QWEN_LONG_NAMES) <= set(self.models):
+            raise ValueError(f"models.default is missing: say which of {', '.join(sorted(chatting))} serves qwen-long")
         if not self.accounts and not is_loopback(self.server.host):
             raise ValueError(
                 f"server.host = {self.server.host}: without keys only loopback (127.0.0.1, ::1, localhost) is allowed; "
@@ -293,9 +321,13 @@ class Settings(BaseSettings):
         """Where the weights of embedded models are kept."""
         return self.data_dir / "models"
 
+    def _chatting(self) -> list[str]:
+        """The engines that may answer questions: those that embed do not."""
+        return [name for name, engine in self.engines.items() if engine.kind != "e5"]
+
     def engine_names(self) -> dict[str, str]:
         """Every public model name and the engine that serves it, in the order in which `GET /models` lists them."""
-        default = self.models.get("default") or next(iter(self.engines), BUILT_IN_ENGINE)
+        default = self.models.get("default") or next(iter(self._chatting()), BUILT_IN_ENGINE)
         named = {name: engine for name, engine in self.models.items() if name != "default"}
         return dict.fromkeys(QWEN_LONG_NAMES, default) | named
 
@@ -312,6 +344,14 @@ def _refuse_shared_keys(accounts: Mapping[str, AccountSettings]) -> None:
             owner = owners.setdefault(key_digest(key.get_secret_value()), name)
             if owner != name:
                 raise ValueError(f"accounts.{name}.keys: a key of accounts.{owner} stands here too; each needs its own")
+
+
+def _refuse_unknown_fallbacks(engines: Mapping[str, EngineSettings]) -> None:
+    for name, engine in engines.items():
+        others = sorted(engines.keys() - {name})
+        for spare in engine.fallback:
+            if spare not in others:
+                raise ValueError(f"engines.{name}.fallback: {spare}: allowed are {', '.join(others) or 'no others'}")
 
 
 def is_loopback(host: str) -> bool:

@@ -495,12 +495,13 @@ def test_the_report_says_what_was_shown_of_each_file_and_what_that_took(desk: De
     )
     context = context_of(answer)
     assert set(context) == {
-        "reading", "reason", "window_tokens", "budget_tokens", "document_tokens", "selected_tokens", "coverage", "files",
+        "reading", "engine", "reason", "window_tokens", "budget_tokens", "document_tokens", "selected_tokens", "coverage",
+        "files",
         "milliseconds", "support",
     }  # fmt: skip
     assert context["document_tokens"] == sum(read["tokens"] for read in context["files"])
     assert context["coverage"] == pytest.approx(context["selected_tokens"] / context["document_tokens"], abs=1e-4)
-    assert set(context["milliseconds"]) == {"waiting", "searching", "assembling"}
+    assert set(context["milliseconds"]) == {"waiting", "searching", "assembling", "counting"}
     lines = {read["file_id"]: desk.client.files.content(read["file_id"]).text.splitlines() for read in context["files"]}
     for read in context["files"]:
         starts = [lines[read["file_id"]][int(anchor.removeprefix("line ")) - 1] for anchor in read["anchors"]]

@@ -180,9 +180,7 @@ def test_a_child_that_dies_in_mid_stream_raises_in_the_client_and_the_next_quest
     is_back(server, client, child)
 
 
-def test_a_child_that_dies_before_its_answer_is_a_502_and_the_next_question_is_answered(
-    server: Server, client: OpenAI
-) -> None:
+def test_a_question_whose_child_dies_before_its_answer_is_asked_again(server: Server, client: OpenAI) -> None:
     child = child_of(server)
     launched = engine_log(server).count("launch_slot_")
 
@@ -192,10 +190,8 @@ def test_a_child_that_dies_before_its_answer_is_a_502_and_the_next_question_is_a
 
     killer = threading.Thread(target=kill_when_it_works)
     killer.start()
-    with pytest.raises(APIStatusError) as caught:
-        ask(client, ENDLESS)
+    assert ask(client, 1_000).usage.completion_tokens == 1_000
     killer.join()
-    assert (caught.value.status_code, caught.value.code) == (502, "engine_unreachable")
     is_back(server, client, child)
 
 

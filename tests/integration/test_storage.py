@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from bookwheel.storage import files as rows
 from bookwheel.storage.blobs import BLOCKS, ORIGINAL, TEXT, Blobs
 from bookwheel.storage.database import Database
-from bookwheel.storage.files import PROCESSED, UPLOADED, AccountUsage
+from bookwheel.storage.files import ATTACHED, PROCESSED, UPLOADED, AccountUsage
 from bookwheel.storage.tables import metadata
 
 
@@ -148,6 +148,56 @@ class TestPages:
             plan = str(connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall())
         assert "USING INDEX ix_files_account_id_created_at_sequence" in plan
         assert "TEMP B-TREE" not in plan
+
+
+class TestAttachedRows:
+    """Files that came with questions."""
+
+    async def test_are_found_by_account_content_and_name_while_they_last(self, database: Database) -> None:
+        put: dict[str, Any] = {"purpose": ATTACHED, "sha256": "a" * 64, "expires_at": 5_000}
+        await database.write(lambda c: _insert(c, "over", **put))
+        await database.write(lambda c: _insert(c, "first", **put | {"expires_at": 6_000}))
+        await database.write(lambda c: _insert(c, "newest", **put | {"expires_at": 6_000}))
+        await database.write(lambda c: _insert(c, "uploaded", sha256="a" * 64))
+        await database.write(lambda c: _insert(c, "ben's", "ben", **put | {"expires_at": 7_000}))
+
+        async def find(
+            account_id: str = "ann", sha256: str = "a" * 64, name: str = "a.txt", at: int = 5_000
+        ) -> str | None:
+            found = await database.read(lambda c: rows.find_attached(c, account_id, sha256, name, at))
+            return found.file_id if found else None
+
+        assert await find() == "newest"
+        assert await find(account_id="ben", at=6_999) == "ben's"
+        assert [await find(at=6_000), await find("eve"), await find(sha256="b" * 64), await find(name="b")] == [
+            None
+        ] * 4
+        assert await database.read(lambda c: rows.count_attached(c, "ann")) == 3
+
+    async def test_are_found_by_an_index(self, database: Database, tmp_path: Path) -> None:
+        statement = f"SELECT * FROM files WHERE account_id = 'ann' AND sha256 = '{'a' * 64}' AND purpose = 'file-data'"
+        with closing(sqlite3.connect(tmp_path / "bookwheel.db")) as connection:
+            plan = str(connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall())
+        assert "USING INDEX ix_files_account_id_sha256" in plan
+
+    async def test_are_in_no_listing_and_no_cursor(self, database: Database) -> None:
+        await database.write(lambda c: _insert(c, "attached", purpose=ATTACHED))
+        await database.write(lambda c: _insert(c, "listed"))
+        assert [file.file_id for file in await database.read(lambda c: _page(c, "ann")) or []] == ["listed"]
+        assert await database.read(lambda c: _page(c, "ann", after="attached")) is None
+
+    async def test_count_with_their_bytes_and_not_among_the_files(self, database: Database) -> None:
+        await database.write(lambda c: rows.reserve_room(c, "ann", 10, 1_000, in_count=0))
+        await database.write(lambda c: rows.insert_file(c, **_row("file-fe-1", purpose=ATTACHED)))
+        assert await database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(0, 10)
+        assert await database.write(lambda c: rows.delete_file(c, "ann", "file-fe-1"))
+        assert await database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(0, 0)
+
+    async def test_end_when_they_are_told_to(self, database: Database) -> None:
+        await database.write(lambda c: _insert(c, "file-fe-1", purpose=ATTACHED))
+        assert await database.write(lambda c: rows.set_expiry(c, "file-fe-1", 4_000))
+        assert await database.read(lambda c: rows.expired_files(c, 4_000)) == [("ann", "file-fe-1")]
+        assert not await database.write(lambda c: rows.set_expiry(c, "file-fe-none", 4_000))
 
 
 class TestIngestRows:

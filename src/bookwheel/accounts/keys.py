@@ -17,6 +17,10 @@ class Keys:
     """The keys in force. Without any, every caller is the default account."""
 
     def __init__(self, accounts: Mapping[str, AccountSettings]) -> None:
+        self.replace(accounts)
+
+    def replace(self, accounts: Mapping[str, AccountSettings]) -> None:
+        """Have other keys from now on. Answers that are under way go on."""
         self._accounts = {
             key_digest(key.get_secret_value()): name for name, account in accounts.items() for key in account.keys
         }

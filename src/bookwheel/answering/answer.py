@@ -2,36 +2,49 @@
 
 The story: take the conversation apart, check the documents and wait for those still being read, plan the reading under
 the engine's window, lay the context out, stream from the engine, and say at the end what was read and what the answer
-rests on. A request without documents goes to the engine as it came.
+rests on. A request without documents goes to the engine as it came. Where an engine fails before it says anything, all of
+that is done again for the next one that may answer in its place.
 """
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncGenerator
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from bookwheel.answering.attachments import Attachments
 from bookwheel.answering.citations import cite
 from bookwheel.answering.conversation import Conversation, read_conversation, text_of, with_last_documents
 from bookwheel.answering.digests import Digests
-from bookwheel.answering.documents import DocumentDesk, DocumentTokens, count_documents, count_tokens_aside
+from bookwheel.answering.documents import DocumentDesk, count_documents, count_tokens_aside
+from bookwheel.answering.fit import FITTINGS, fitted
 from bookwheel.answering.gather import Asked, Gathered, Gathering
 from bookwheel.answering.layout import FRAME_TOKENS, INSTRUCTION, lay_out
 from bookwheel.answering.plan import Plan, Room, asks_about_whole, plan_reading
+from bookwheel.answering.report import annotation, context_report
 from bookwheel.answering.thorough import Say, can_read_thoroughly
-from bookwheel.engines.engine import Chunk, Completion, Engine, EngineRequest, Message, ShownDocument
+from bookwheel.engines.engine import Chunk, Completion, Engine, EngineRequest, Message
+from bookwheel.engines.guard import GuardedEngine, may_another_answer
 from bookwheel.engines.roster import Roster
-from bookwheel.errors import InvalidRequest
+from bookwheel.errors import ApiError, InvalidRequest
+from bookwheel.logs import log
 from bookwheel.settings import ReadingSettings
 from bookwheel.tokens import MESSAGE_OVERHEAD_TOKENS, count_tokens
-from bookwheel.wire.chat import BookwheelOptions, BookwheelReport, ChatBody, Citation, ContextReport, FileReading
+from bookwheel.wire.chat import BookwheelOptions, BookwheelReport, ChatBody, Citation, ContextReport
 
 OWN_FIELDS = frozenset({"model", "messages", "stream", "bookwheel"})
 """Fields of a request that do not go to the engine as they came."""
-MOST_ANCHORS = 100
+PICTURE_TOKENS = 1_500
+"""What is kept of the window for a picture or a sound, since only engines know: one of 1,000 by 1,000 pixels takes 1,300 tokens
+with Qwen's models, 770 with OpenAI's."""
+
+_THOUGHTS = re.compile(r"\A.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+"""What engines that do not tell thoughts from answers say first."""
 
 
 def say_nothing(_done: int, _total: int, _stage: str) -> None:
@@ -48,6 +61,24 @@ class PreparedAnswer:
     context: ContextReport | None
     gathered: Gathered
     wanted: BookwheelOptions
+    prepare_spare: "Callable[[], Awaitable[PreparedAnswer]] | None" = None
+    """Prepares the same for the next engine that may answer in this one's place; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A request, taken apart, whichever engine answers it."""
+
+    account_id: str
+    chat: ChatBody
+    messages: list[Message]
+    conversation: Conversation
+    options: dict[str, Any]
+    say: Say
+
+    @property
+    def wanted(self) -> BookwheelOptions:
+        return self.chat.bookwheel or BookwheelOptions()
 
 
 class Answering:
@@ -56,6 +87,7 @@ class Answering:
     def __init__(self, roster: Roster, desk: DocumentDesk, settings: ReadingSettings, digests: Digests) -> None:
         self._roster = roster
         self._desk = desk
+        self._attachments = Attachments(desk.files, desk.reader, desk.limits)
         self._gathering = Gathering(desk, settings, digests)
 
     async def prepare(
@@ -65,77 +97,127 @@ class Answering:
 
         `say` is told how far the engine is where it reads the documents first (`thorough`).
         """
-        engine = self._roster.serving(chat.model)
-        conversation = with_last_documents(read_conversation(body["messages"]))
+        engines = self._roster.serving(chat.model)
+        messages = body["messages"]
+        await self._attachments.take(account_id, messages)
+        conversation = with_last_documents(read_conversation(messages))
         options = {name: value for name, value in body.items() if name not in OWN_FIELDS}
-        if not conversation.documents():
-            request = EngineRequest(_with_known_roles(body["messages"]), options, conversation.question)
-            return PreparedAnswer(chat.model, engine, request, None, Gathered({}, ()), BookwheelOptions())
-        return await self._prepare_documents(account_id, chat, engine, conversation, options, say)
+        return await self._prepare_for(engines, _Question(account_id, chat, messages, conversation, options, say))
 
     async def complete(self, prepared: PreparedAnswer) -> Completion:
         """The whole answer."""
-        completion = await prepared.engine.complete(prepared.request)
+        try:
+            completion = await prepared.engine.complete(prepared.request)
+        except ApiError as error:
+            return await self.complete(await _turn_to_spare(prepared, error))
         completion["model"] = prepared.model
+        if not completion.get("usage"):
+            completion["usage"] = await _count_usage(prepared, _said_in(completion))
         if prepared.context is None:
             return completion
-        message = (completion["choices"][0].get("message") if completion["choices"] else None) or {}
-        report = await self._report(prepared, message.get("content") or "")
+        messages = [choice.get("message") or {} for choice in completion["choices"]]
+        report = await self._report(prepared, [message.get("content") or "" for message in messages])
         if report.citations is not msgspec.UNSET:
-            message["annotations"] = [_annotation(citation) for citation in report.citations]
+            for number, message in enumerate(messages):
+                own = [annotation(citation) for citation in report.citations if (citation.choice or 0) == number]
+                message["annotations"] = [*(message.get("annotations") or ()), *own]
         return completion | {"bookwheel": report}
 
     async def stream(self, prepared: PreparedAnswer) -> AsyncGenerator[list[Chunk], None]:
         """The answer's chunks as they come; the last one carries the `bookwheel` object."""
-        collected: list[str] = []
+        has_begun = False
+        try:
+            async with aclosing(self._stream_from(prepared)) as stream:
+                async for chunks in stream:
+                    has_begun = True
+                    yield chunks
+        except ApiError as error:
+            if has_begun:
+                raise
+            prepared = await _turn_to_spare(prepared, error)
+        else:
+            return
+        async with aclosing(self.stream(prepared)) as stream:
+            async for chunks in stream:
+                yield chunks
+
+    async def _stream_from(self, prepared: PreparedAnswer) -> AsyncGenerator[list[Chunk], None]:
+        said: defaultdict[int, list[str]] = defaultdict(list)
         last: Chunk | None = None
+        seen: Chunk | None = None
         async with aclosing(prepared.engine.stream(prepared.request)) as stream:
             async for chunks in stream:
                 for chunk in chunks:
                     chunk["model"] = prepared.model
-                    collected.append(_added_text(chunk))
+                    _note_said(said, chunk)
+                    seen = chunk
                 passed, last = _hold_last(chunks, last)
                 if passed:
                     yield passed
-        if last is None:
-            return
-        ending = [last]
-        if prepared.request.wants_usage and not last.get("usage"):
-            ending.append(_usage_chunk(last, prepared.request, "".join(collected)))
+        if seen is not None:
+            answers = ["".join(said[number]) for number in range(max(said, default=0) + 1)]
+            yield await self._end(prepared, answers, last, seen)
+
+    async def _end(self, prepared: PreparedAnswer, answers: list[str], last: Chunk | None, seen: Chunk) -> list[Chunk]:
+        """The chunk that was held, and what we have to say; the engine may have ended without saying that it has."""
+        ending = [last] if last is not None else []
+        if prepared.request.wants_usage and not (last or {}).get("usage"):
+            usage = await _count_usage(prepared, "\n".join(answers))
+            ending.append(_without_choices(seen) | {"usage": usage})
         if prepared.context is not None:
-            ending[-1]["bookwheel"] = await self._report(prepared, "".join(collected))
-        yield ending
+            ending = ending or [_without_choices(seen)]
+            ending[-1]["bookwheel"] = await self._report(prepared, answers)
+        return ending
 
-    async def _prepare_documents(
-        self,
-        account_id: str,
-        chat: ChatBody,
-        engine: Engine,
-        conversation: Conversation,
-        options: dict[str, Any],
-        say: Say,
-    ) -> PreparedAnswer:
-        clock = _Clock()
-        files = await self._desk.check(account_id, conversation)
-        clock.lap("waiting")
-        asked = Asked(account_id, conversation, files, await count_documents(conversation, files))
-        wanted = chat.bookwheel or BookwheelOptions()
-        plan = await self._plan(chat, engine, asked)
-        if plan.reading == "thorough":
-            gathered = await self._gathering.read_thoroughly(asked, plan, engine, options, say)
-        else:
-            gathered = await self._gathering.gather(asked, plan, with_anchors=wanted.citations)
-        clock.lap("searching")
-        about_whole = plan.reading == "overview" or asks_about_whole(conversation.question)
-        messages = lay_out(conversation, gathered.shown, plan.listed_tokens)
+    async def _prepare_for(self, engines: Sequence[GuardedEngine], question: _Question) -> PreparedAnswer:
+        """For the first of the engines; the others are spare."""
+        engine, *spare = engines
+        try:
+            prepared = await self._prepare_one(engine, question)
+        except ApiError as error:  # of an engine that was to read the documents first
+            if not spare or not may_another_answer(error):
+                raise
+            return await self._prepare_for(spare, question)
+        return replace(prepared, prepare_spare=lambda: self._prepare_for(spare, question)) if spare else prepared
+
+    async def _prepare_one(self, engine: GuardedEngine, question: _Question) -> PreparedAnswer:
+        if question.conversation.documents():
+            return await self._prepare_documents(engine, question)
         request = EngineRequest(
-            messages, options, conversation.question, gathered.documents, gathered.support, about_whole
+            _with_known_roles(question.messages),
+            question.options,
+            question.conversation.question,
+            account_id=question.account_id,
         )
-        clock.lap("assembling")
-        context = _context_report(engine, asked.tokens, plan, gathered, clock.milliseconds)
-        return PreparedAnswer(chat.model, engine, request, context, gathered, wanted)
+        return PreparedAnswer(question.chat.model, engine, request, None, Gathered({}, ()), BookwheelOptions())
 
-    async def _plan(self, chat: ChatBody, engine: Engine, asked: Asked) -> Plan:
+    async def _prepare_documents(self, engine: GuardedEngine, question: _Question) -> PreparedAnswer:
+        clock = _Clock()
+        conversation = question.conversation
+        files = await self._desk.check(question.account_id, conversation)
+        clock.lap("waiting")
+        asked = Asked(question.account_id, conversation, files, await count_documents(conversation, files))
+        room = await _room(engine, question)
+        plan = self._plan(engine, question, asked, room)
+        for _ in range(FITTINGS):
+            gathered = await self._gather(engine, question, asked, plan)
+            clock.lap("searching")
+            request = _request(question, gathered, plan)
+            clock.lap("assembling")
+            tighter = await fitted(engine, request, plan, room)
+            clock.lap("counting")
+            if tighter is None:
+                break
+            plan = tighter
+        context = context_report(engine, asked.tokens, plan, gathered, clock.milliseconds)
+        return PreparedAnswer(question.chat.model, engine, request, context, gathered, question.wanted)
+
+    async def _gather(self, engine: Engine, question: _Question, asked: Asked, plan: Plan) -> Gathered:
+        if plan.reading == "thorough":
+            return await self._gathering.read_thoroughly(asked, plan, engine, question.options, question.say)
+        return await self._gathering.gather(asked, plan, with_anchors=question.wanted.citations)
+
+    def _plan(self, engine: Engine, question: _Question, asked: Asked, room: Room) -> Plan:
         """How the documents are read. Raises InvalidRequest when they pass the limit of a request."""
         limits = self._desk.limits
         tokens = asked.tokens
@@ -143,20 +225,14 @@ class Answering:
             limit = limits.tokens_per_request
             raise InvalidRequest(f"Total message token length exceed model limit ({limit} tokens).", param="messages")
         frames = sum(FRAME_TOKENS + count_tokens(file.filename) for file in asked.files.values())
-        wanted = chat.bookwheel or BookwheelOptions()
-        room = Room(
-            window_tokens=engine.window_tokens,
-            said_tokens=await _count_turns(asked.conversation) + count_tokens(INSTRUCTION),
-            reserve_tokens=_reserve(chat, engine),
-            set_tokens=wanted.budget_tokens or self._roster.budgets.get(engine.name),
-        )
         whole = tokens.total + frames + FRAME_TOKENS * len(tokens.inline)
-        plan = plan_reading(wanted.reading, asked.conversation.question, whole, room)
+        plan = plan_reading(question.wanted.reading, asked.conversation.question, whole, room)
         if plan.reading == "thorough" and not can_read_thoroughly(engine):
             return replace(plan, reading="relevant", reason=f"the engine {engine.name} quotes and takes no notes")
         return plan
 
-    async def _report(self, prepared: PreparedAnswer, answer: str) -> BookwheelReport:
+    async def _report(self, prepared: PreparedAnswer, answers: Sequence[str]) -> BookwheelReport:
+        """What was read, and what each of the `n` answers rests on."""
         assert prepared.context is not None  # noqa: S101 - callers ask only where there are documents
         request, wanted = prepared.request, prepared.wanted
         report = BookwheelReport(
@@ -164,12 +240,18 @@ class Answering:
         )
         if not wanted.citations:
             return report
-        gathered = prepared.gathered
+        cited = [await self._cite(prepared, answer) for answer in answers]
+        if len(answers) > 1:
+            cited = [[msgspec.structs.replace(c, choice=number) for c in found] for number, found in enumerate(cited)]
+        return msgspec.structs.replace(report, citations=[citation for found in cited for citation in found])
+
+    async def _cite(self, prepared: PreparedAnswer, answer: str) -> list[Citation]:
+        request, gathered = prepared.request, prepared.gathered
+        answer = _THOUGHTS.sub(lambda found: " " * len(found[0]), answer)
         documents = request.documents
         if gathered.notes is not None:  # the engine's own notes are no text of the documents: quotes come from these
             documents = await self._gathering.find_support(gathered.sources, answer)
-        citations = await asyncio.to_thread(cite, answer, request.question, documents, gathered.anchors)
-        return msgspec.structs.replace(report, citations=citations)
+        return await asyncio.to_thread(cite, answer, request.question, documents, gathered.anchors)
 
 
 class _Clock:
@@ -181,7 +263,7 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.milliseconds[name] = round(1000 * (now - self._last), 2)
+        self.milliseconds[name] = round(self.milliseconds.get(name, 0.0) + 1000 * (now - self._last), 2)
         self._last = now
 
 
@@ -190,51 +272,67 @@ def _with_known_roles(messages: list[Message]) -> list[Message]:
     return [message | {"role": "system"} if message.get("role") == "developer" else message for message in messages]
 
 
-async def _count_turns(conversation: Conversation) -> int:
+async def _turn_to_spare(prepared: PreparedAnswer, error: ApiError) -> PreparedAnswer:
+    """The same request prepared for the next engine. Raises the error where there is none, or none could do better."""
+    if prepared.prepare_spare is None or not may_another_answer(error):
+        raise error
+    spare = await prepared.prepare_spare()
+    log.warning("another engine answers", engine=spare.engine.name, instead_of=prepared.engine.name, why=error.message)
+    return spare
+
+
+def _request(question: _Question, gathered: Gathered, plan: Plan) -> EngineRequest:
+    conversation = question.conversation
+    return EngineRequest(
+        lay_out(conversation, gathered.shown, plan.listed_tokens),
+        question.options,
+        conversation.question,
+        gathered.documents,
+        gathered.support,
+        is_about_whole=plan.reading == "overview" or asks_about_whole(conversation.question),
+        account_id=question.account_id,
+    )
+
+
+async def _room(engine: GuardedEngine, question: _Question) -> Room:
+    budget_tokens = question.wanted.budget_tokens
+    return Room(
+        window_tokens=engine.window_tokens,
+        said_tokens=await _count_said(question) + count_tokens(INSTRUCTION),
+        reserve_tokens=_reserve(question.chat, engine),
+        set_tokens=budget_tokens or engine.budget_tokens,
+        whole_tokens=0 if budget_tokens else engine.whole_tokens,
+    )
+
+
+async def _count_said(question: _Question) -> int:
+    """The tokens of all that the engine is sent beside the documents: the turns, and the tools with their calls."""
+    conversation = question.conversation
     texts = [conversation.role or "", *(text_of(turn.message) for turn in conversation.turns)]
-    return await count_tokens_aside("\n".join(texts)) + MESSAGE_OVERHEAD_TOKENS * (len(texts) + 1)
+    calls = [turn.message["tool_calls"] for turn in conversation.turns if turn.message.get("tool_calls")]
+    tools = [question.options["tools"]] if question.options.get("tools") else []
+    texts += [msgspec.json.encode(value).decode() for value in calls + tools]
+    pictures = sum(_count_other_parts(turn.message) for turn in conversation.turns)
+    said_tokens = await count_tokens_aside("\n".join(texts)) + MESSAGE_OVERHEAD_TOKENS * (len(texts) + 1)
+    return said_tokens + PICTURE_TOKENS * pictures
+
+
+def _count_other_parts(message: Message) -> int:
+    """How many parts of a message are no text: pictures, sounds."""
+    content = message.get("content")
+    return sum(part.get("type") != "text" for part in content) if isinstance(content, list) else 0
 
 
 def _reserve(chat: ChatBody, engine: Engine) -> int:
-    """What is kept of the window for the answer."""
-    wanted = chat.max_completion_tokens or chat.max_tokens or engine.max_output_tokens
-    return min(wanted, engine.max_output_tokens)
-
-
-def _context_report(
-    engine: Engine, tokens: DocumentTokens, plan: Plan, gathered: Gathered, milliseconds: dict[str, float]
-) -> ContextReport:
-    readings = [_file_reading(document, number, gathered) for number, document in enumerate(gathered.documents)]
-    selected = sum(reading.selected_tokens for reading in readings)
-    coverage = gathered.notes.coverage if gathered.notes else selected / max(1, tokens.total)
-    return ContextReport(
-        reading=plan.reading,
-        reason=plan.reason,
-        window_tokens=engine.window_tokens,
-        budget_tokens=plan.budget_tokens,
-        document_tokens=tokens.total,
-        selected_tokens=selected,
-        coverage=round(min(1.0, coverage), 4),
-        files=readings,
-        milliseconds=milliseconds,
-        support=msgspec.UNSET if gathered.support is None else gathered.support,
-        thorough=gathered.thorough or msgspec.UNSET,
-    )
-
-
-def _file_reading(document: ShownDocument, number: int, gathered: Gathered) -> FileReading:
-    excerpts = () if document.is_whole else document.excerpts[:MOST_ANCHORS]
-    return FileReading(
-        file_id=document.file_id,
-        filename=document.title,
-        tokens=document.tokens,
-        selected_tokens=min(document.selected_tokens, document.tokens),
-        anchors=list(dict.fromkeys(gathered.anchors[number](excerpt.start) for excerpt in excerpts)),
-    )
+    """What is kept of the window for the answer: what the request allows, but never more than half of the window."""
+    wanted = chat.max_completion_tokens or chat.max_tokens
+    return min(wanted, engine.window_tokens // 2) if wanted else engine.max_output_tokens
 
 
 def _hold_last(chunks: list[Chunk], held: Chunk | None) -> tuple[list[Chunk], Chunk | None]:
     """The chunks that may go out, and the one that may be the stream's last and is held, to put the report on it."""
+    if held is None and not any(map(_is_end, chunks)):  # nearly always
+        return chunks, None
     passed: list[Chunk] = []
     for chunk in chunks:
         if held is None and not _is_end(chunk):
@@ -246,28 +344,37 @@ def _hold_last(chunks: list[Chunk], held: Chunk | None) -> tuple[list[Chunk], Ch
     return passed, held
 
 
-def _added_text(chunk: Chunk) -> str:
-    """What a chunk adds to the first choice's text."""
+def _note_said(said: defaultdict[int, list[str]], chunk: Chunk) -> None:
+    """Add what a chunk says to the texts of its choices."""
     for choice in chunk.get("choices") or ():
-        if choice.get("index") == 0:
-            return (choice.get("delta") or {}).get("content") or ""
-    return ""
+        content = (choice.get("delta") or {}).get("content")
+        if content:
+            said[choice.get("index") or 0].append(content)
 
 
 def _is_end(chunk: Chunk) -> bool:
-    """Whether a chunk finishes a choice or carries the usage: one such is the stream's last."""
-    return bool(chunk.get("usage")) or any(choice.get("finish_reason") for choice in (chunk.get("choices") or ()))
+    """Whether a chunk finishes a choice or is there for the usage: one such is the stream's last."""
+    choices = chunk.get("choices")
+    return any(choice.get("finish_reason") for choice in choices) if choices else bool(chunk.get("usage"))
 
 
-def _usage_chunk(last: Chunk, request: EngineRequest, answer: str) -> Chunk:
-    """The usage for a client that asked for it, by our own count, where the engine did not say."""
-    prompt = sum(count_tokens(text_of(message)) + MESSAGE_OVERHEAD_TOKENS for message in request.messages)
-    completion = count_tokens(answer)
-    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-    return {name: value for name, value in last.items() if name != "choices"} | {"choices": [], "usage": usage}
+def _without_choices(chunk: Chunk) -> Chunk:
+    """A chunk of the same stream that says nothing yet."""
+    return {name: value for name, value in chunk.items() if name != "choices"} | {"choices": []}
 
 
-def _annotation(citation: Citation) -> dict[str, Any]:
-    """A citation as OpenAI's `annotations` have it, `index` being where in the answer it belongs."""
-    fields: dict[str, Any] = msgspec.to_builtins(citation)
-    return fields | {"index": citation.answer_end}
+async def _count_usage(prepared: PreparedAnswer, answer: str) -> dict[str, int]:
+    """What the engine read and wrote: counted by it if it can, else by us."""
+    engine, request = prepared.engine, prepared.request
+    prompt = await engine.count_prompt(request)
+    if prompt is None:
+        prompt = sum(count_tokens(text_of(message)) + MESSAGE_OVERHEAD_TOKENS for message in request.messages)
+    tokens = await engine.tokenize(answer)
+    completion = count_tokens(answer) if tokens is None else len(tokens)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _said_in(completion: Completion) -> str:
+    """All that an answer says, of all its choices."""
+    messages = [choice.get("message") or {} for choice in completion["choices"]]
+    return "\n".join(message.get("content") or "" for message in messages)

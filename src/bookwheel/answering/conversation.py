@@ -2,11 +2,12 @@
 
 The first system message is the role. Further system messages are documents: `fileid://ID,fileid://ID`, or a document's
 text, or a document as a JSON string. A message that is only a list of file ids may also stand first, or in lines of the
-first. `developer` is read as `system`. Parts of type `file` with a `file_id` count as the same reference.
+first. `developer` is read as `system`. Parts of type `file` or `input_file` with a `file_id` count as the same
+reference, in any message; what came as `file_data` has an id by then (see `attachments`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +22,10 @@ _WORD = re.compile(r"[^\s,，、;；]+")
 
 @dataclass(frozen=True, slots=True)
 class FileReference:
-    """A document by its file id."""
+    """A document by its file id. `place` is where the request names it, as errors have it; it does not tell two apart."""
 
     file_id: str
+    place: str = field(default="messages", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +49,30 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A request's turns in order. `role` is the first system message's text, where there is one."""
+    """A request's turns in order. `role` is the first system message's text, where there is one.
+
+    `opening` is that message with its fields, and without the files it names.
+    """
 
     role: str | None
     turns: tuple[Turn, ...]
     trailing: tuple[DocumentSource, ...] = ()
     question: str = field(default="")
+    opening: Message | None = None
 
     @property
     def earlier_questions(self) -> tuple[str, ...]:
         """What the user said before the question, the oldest first."""
-        said = [text_of(turn.message) for turn in self.turns if turn.message.get("role") == "user"]
-        return tuple(said[:-1])
+        return tuple(_said_by_user(self.turns)[:-1])
 
     def documents(self) -> list[DocumentSource]:
         """Every document, in the order of the request, each file once."""
         named = [source for turn in self.turns for source in turn.documents]
         return list(dict.fromkeys([*named, *self.trailing]))
 
-    def file_ids(self) -> list[str]:
-        """The distinct file ids, in the order of the request."""
-        return [source.file_id for source in self.documents() if isinstance(source, FileReference)]
+    def files(self) -> list[FileReference]:
+        """The distinct files, in the order of the request, as each is named first."""
+        return [source for source in self.documents() if isinstance(source, FileReference)]
 
 
 def read_conversation(messages: list[Message]) -> Conversation:
@@ -75,9 +80,34 @@ def read_conversation(messages: list[Message]) -> Conversation:
     if not any(message.get("role") == "user" for message in messages):
         raise InvalidRequest("The input messages do not contain elements with the role of user.", param="messages")
     reader = _Reader()
-    for message in messages:
-        reader.read(message)
+    for number, message in enumerate(messages):
+        reader.read(message, f"messages[{number}]")
     return reader.conversation()
+
+
+def _said_by_user(turns: Sequence[Turn]) -> list[str]:
+    said = (text_of(turn.message) for turn in turns if turn.message.get("role") == "user")
+    return [text for text in said if text]
+
+
+def _only_carries(turn: Turn) -> bool:
+    """Whether a user's turn has documents and says nothing: what the user says next is about them."""
+    return bool(turn.documents) and turn.message.get("role") == "user" and turn.message.get("content") == ""
+
+
+def file_in(part: Message) -> dict[str, Any] | None:
+    """What a part of type `file` or `input_file` says of its file; None for a part of another type."""
+    if part.get("type") == "input_file":
+        return part
+    if part.get("type") == "file":
+        file = part.get("file")
+        return file if isinstance(file, dict) else {}
+    return None
+
+
+def place_in(part: Message, place: str) -> str:
+    """Where the fields of such a part stand, which itself stands at `place`."""
+    return place if part.get("type") == "input_file" else f"{place}.file"
 
 
 def text_of(message: Message) -> str:
@@ -93,12 +123,16 @@ class _Reader:
 
     def __init__(self) -> None:
         self._role: str | None = None
+        self._opening: Message | None = None
         self._turns: list[Turn] = []
         self._pending: list[DocumentSource] = []
         self._inline_count = 0
         self._at_start = True
 
-    def read(self, message: Message) -> None:
+    def read(self, message: Message, place: str) -> None:
+        content = message.get("content")
+        if isinstance(content, list):
+            message = message | {"content": list(self._parts(content, place))}
         if message.get("role") in ("system", "developer"):
             self._read_system(message)
         else:
@@ -106,46 +140,63 @@ class _Reader:
         self._at_start = False
 
     def conversation(self) -> Conversation:
-        question = next((text_of(t.message) for t in reversed(self._turns) if t.message.get("role") == "user"), "")
-        return Conversation(self._role, tuple(self._turns), tuple(self._pending), question)
+        said = _said_by_user(self._turns)
+        question = said[-1] if said else ""
+        return Conversation(self._role, tuple(self._turns), tuple(self._pending), question, self._opening)
 
     def _read_system(self, message: Message) -> None:
-        content = message.get("content")
-        if isinstance(content, list):
-            message = message | {"content": list(self._parts(content))}
         text = text_of(message)
         if _is_only_references(text):
             self._pending += _references(text)
         elif self._at_start:
             self._role, references = _split_role(text)
             self._pending += references
+            is_kept = not references and _is_more_than_text(message.get("content"))
+            self._opening = message if is_kept else message | {"content": self._role}
         elif text.strip():
             self._inline_count += 1
             self._pending.append(InlineDocument(self._inline_count, _LINE_END.sub("\n", text)))
 
     def _read_turn(self, message: Message) -> None:
-        content = message.get("content")
-        if isinstance(content, list):
-            kept = list(self._parts(content))
-            message = message | {"content": kept}
-        if message.get("role") == "user" or not self._pending:
+        is_user = message.get("role") == "user"
+        if is_user and self._turns and _only_carries(self._turns[-1]):
+            self._pending = [*self._turns.pop().documents, *self._pending]
+        if is_user and self._pending and message.get("content") == []:  # only files: engines refuse a list of nothing
+            if self._turns and self._turns[-1].message.get("role") == "user":
+                return
+            message = message | {"content": ""}
+        if is_user or not self._pending:
             self._turns.append(Turn(message, tuple(self._pending)))
             self._pending = []
         else:  # documents come before a question, never before an assistant's or a tool's words
             self._turns.append(Turn(message))
 
-    def _parts(self, parts: list[Message]) -> Iterator[Message]:
+    def _parts(self, parts: list[Message], place: str) -> Iterator[Message]:
         """The parts that stay in the message; documents among them become references."""
         for number, part in enumerate(parts):
-            if part.get("type") != "file":
+            file = file_in(part)
+            if file is None:
                 yield part
-                continue
-            file = part.get("file")
-            file_id = file.get("file_id") if isinstance(file, dict) else None
-            if not isinstance(file_id, str):
-                message = "A part of type 'file' needs file.file_id: upload the file first, then name its id."
-                raise InvalidRequest(message, param=f"messages.content[{number}].file")
-            self._pending.append(FileReference(file_id))
+            else:
+                self._pending.append(_file_named(file, place_in(part, f"{place}.content[{number}]")))
+
+
+def _file_named(file: dict[str, Any], place: str) -> FileReference:
+    if file.get("file_url"):
+        raise InvalidRequest(
+            "Files are not fetched from URLs here: send the file's bytes as file_data, or upload it and name its file_id.",
+            param=f"{place}.file_url",
+        )
+    file_id = file.get("file_id")
+    if not isinstance(file_id, str) or not file_id:
+        message = "A file part needs file_id, the id of an uploaded file, or file_data, the file's bytes as base64."
+        raise InvalidRequest(message, param=place)
+    return FileReference(file_id, place)
+
+
+def _is_more_than_text(content: Any) -> bool:
+    """Whether joining the parts of a content would lose something: a picture, or a mark for the engine's cache."""
+    return isinstance(content, list) and any(part.get("type") != "text" or len(part) > 2 for part in content)
 
 
 def _is_only_references(text: str) -> bool:

@@ -10,11 +10,11 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
-from bookwheel.answering.conversation import Conversation, DocumentSource, InlineDocument
+from bookwheel.answering.conversation import Conversation, DocumentSource, FileReference, InlineDocument
 from bookwheel.document import BlockKind, BlockSpan
 from bookwheel.engines.engine import ShownDocument, whole_document
 from bookwheel.errors import BadDocument, FileStillParsing, InvalidRequest
-from bookwheel.files.files import DOCUMENT_PURPOSES, Files
+from bookwheel.files.files import READ_PURPOSES, Files
 from bookwheel.indexing.artefact import IndexDamaged
 from bookwheel.indexing.index import build_index
 from bookwheel.indexing.shelf import IndexedDocument, size_of
@@ -25,6 +25,9 @@ from bookwheel.tokens import count_tokens
 
 class Reader(Protocol):
     """Reads files behind the requests. Time-outs are in seconds; what waits says whether it was done in time."""
+
+    def wake(self, file_id: str) -> None:
+        """Have a new file read."""
 
     async def wait(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
         """Wait until none of the files is being read."""
@@ -58,19 +61,19 @@ class DocumentDesk:
 
     async def check(self, account_id: str, conversation: Conversation) -> dict[str, FileRecord]:
         """The files that a conversation names, all read. Raises InvalidRequest, in the wire contract's words."""
-        file_ids = conversation.file_ids()
-        if len(file_ids) > self.limits.files_per_request:
+        named = conversation.files()
+        if len(named) > self.limits.files_per_request:
             raise InvalidRequest("Too many files provided.", param="messages")
-        if not file_ids:
+        if not named:
             return {}
-        found = await self._find(account_id, file_ids)
+        found = await self._find(account_id, named)
         unread = [file_id for file_id, file in found.items() if file.status not in (PROCESSED, ERROR)]
         if unread:
             if not await self.reader.wait(unread, self.wait_seconds):
                 raise FileStillParsing
             found |= await self._find_again(account_id, unread)
-        for file in found.values():
-            _check_outcome(file)
+        for reference in named:
+            _check_outcome(found[reference.file_id], reference.place)
         return found
 
     async def bring(
@@ -150,11 +153,13 @@ class DocumentDesk:
                 self._inline[key] = document
         return document
 
-    async def _find(self, account_id: str, file_ids: list[str]) -> dict[str, FileRecord]:
-        found = await self.files.find(account_id, file_ids)
-        for file_id in file_ids:
-            if file_id not in found or found[file_id].purpose not in DOCUMENT_PURPOSES:
-                raise InvalidRequest(f"Invalid file [id:{file_id[:LONGEST_SHOWN_ID]}].", param="messages")
+    async def _find(self, account_id: str, named: list[FileReference]) -> dict[str, FileRecord]:
+        found = await self.files.find(account_id, [reference.file_id for reference in named])
+        for reference in named:
+            file = found.get(reference.file_id)
+            if file is None or file.purpose not in READ_PURPOSES:
+                shown = reference.file_id[:LONGEST_SHOWN_ID]
+                raise InvalidRequest(f"Invalid file [id:{shown}].", param=reference.place)
         return found
 
     async def _find_again(self, account_id: str, file_ids: list[str]) -> dict[str, FileRecord]:
@@ -192,9 +197,9 @@ async def count_tokens_aside(text: str) -> int:
     return await asyncio.to_thread(count_tokens, text)
 
 
-def _check_outcome(file: FileRecord) -> None:
+def _check_outcome(file: FileRecord, place: str) -> None:
     if file.status == ERROR:
-        raise InvalidRequest(file.status_details or f"File [id:{file.file_id}] parsing error.", param="messages")
+        raise InvalidRequest(file.status_details or f"File [id:{file.file_id}] parsing error.", param=place)
     if file.status != PROCESSED:
         raise FileStillParsing
 

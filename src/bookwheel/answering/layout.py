@@ -46,7 +46,7 @@ def lay_out(conversation: Conversation, shown: Shown, listed_tokens: int = 0) ->
         documents = _frame_all([shown[source] for source in fresh], listed_tokens)
         if opening and turn.message.get("role") == "user":
             opening = False
-            _add_system(messages, conversation.role, documents)
+            _add_system(messages, conversation.opening, documents)
             messages.append(turn.message)
         else:
             messages.append(_before_question(turn, documents))
@@ -100,10 +100,16 @@ def _list_unshown(titles: Sequence[str], most_tokens: int) -> str:
     return f"(Nothing is shown of: {', '.join(names)}.)"
 
 
-def _add_system(messages: list[Message], role: str | None, documents: str) -> None:
-    content = "\n\n".join(part for part in (role, documents) if part)
-    if content or role is not None:
-        messages.insert(0, {"role": "system", "content": content})
+def _add_system(messages: list[Message], opening: Message | None, documents: str) -> None:
+    if opening is None and not documents:
+        return
+    opening = opening or {"role": "system", "content": ""}
+    content = opening["content"]
+    if not isinstance(content, list):
+        content = "\n\n".join(part for part in (content, documents) if part)
+    elif documents:
+        content = [*content, {"type": "text", "text": documents}]
+    messages.insert(0, opening | {"role": "system", "content": content})
 
 
 def _before_question(turn: Turn, documents: str) -> Message:

@@ -53,6 +53,7 @@ class Plan:
     reading: ReadingName
     budget_tokens: int
     reason: str
+    is_asked_for: bool = False
 
     @property
     def listed_tokens(self) -> int:
@@ -68,6 +69,8 @@ class Room:
     said_tokens: int
     reserve_tokens: int
     set_tokens: int | None
+    whole_tokens: int = 0
+    """Documents of up to so many tokens are shown whole, beyond what is set: engines that keep what they read have it."""
 
     @property
     def most_tokens(self) -> int:
@@ -93,9 +96,9 @@ def plan_reading(choice: ReadingChoice, question: str, whole_tokens: int, room: 
     if choice == "full":
         return _full(whole_tokens, most, room)
     if choice != "auto":
-        return Plan(choice, budget, "asked for")
-    if whole_tokens <= budget:
-        return Plan("full", budget, f"all {whole_tokens} tokens of the documents fit")
+        return Plan(choice, budget, "asked for", is_asked_for=True)
+    if whole_tokens <= max(budget, min(most, room.whole_tokens)):
+        return Plan("full", max(budget, whole_tokens), f"all {whole_tokens} tokens of the documents fit")
     if asks_about_whole(question):
         return Plan("overview", budget, "the question is about the whole, and the documents do not fit")
     return Plan("relevant", budget, f"the documents take {whole_tokens} tokens, the budget is {budget}")
@@ -118,4 +121,4 @@ def _full(whole_tokens: int, most: int, room: Room) -> Plan:
             "reading relevant, overview or thorough, name fewer documents, or choose an engine with a larger window.",
             param="messages",
         )
-    return Plan("full", most, "asked for")
+    return Plan("full", most, "asked for", is_asked_for=True)

@@ -1,19 +1,17 @@
 """`POST /chat/completions`."""
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bookwheel.answering.answer import Answering, PreparedAnswer
+from bookwheel.answering.answer import Answering
 from bookwheel.answering.conversation import text_of
-from bookwheel.api.event_stream import Comment, EventStream, until_disconnect
+from bookwheel.api.event_stream import ChatDialect, EventStream, until_disconnect
 from bookwheel.api.json_body import JsonResponse, convert, read_json_object
 from bookwheel.api.operation import Operation
-from bookwheel.engines.engine import Chunk
+from bookwheel.api.progress import answer_with_progress
 from bookwheel.errors import InvalidRequest
 from bookwheel.settings import MB, ServerSettings
 from bookwheel.wire.chat import ChatBody, ChatChunk, ChatCompletion
@@ -39,56 +37,17 @@ class ChatCalls:
         body = await read_json_object(request, self._limit_bytes)
         chat = read_chat(body)
         if chat.stream:
-            chunks = self._stream(account_id, chat, body)
-            return EventStream(chunks, self._keep_alive_seconds, request.scope["request_id"])
+            chunks = answer_with_progress(self._answering, account_id, chat, body)
+            return EventStream(chunks, ChatDialect(), self._keep_alive_seconds, request.scope["request_id"])
         return await until_disconnect(request.receive, self._complete(account_id, chat, body))
-
-    async def _stream(
-        self, account_id: str, chat: ChatBody, body: dict[str, Any]
-    ) -> AsyncGenerator[list[Chunk] | Comment, None]:
-        comments: asyncio.Queue[Comment] = asyncio.Queue()
-        preparing = asyncio.create_task(
-            self._answering.prepare(
-                account_id,
-                chat,
-                body,
-                lambda done, total, stage: comments.put_nowait(Comment(f"{stage} {done} of {total}")),
-            )
-        )
-        async with aclosing(_until_done(preparing, comments)) as progress:
-            async for comment in progress:
-                yield comment
-        prepared = preparing.result()
-        async with aclosing(self._answering.stream(prepared)) as stream:
-            async for chunks in stream:
-                yield chunks
 
     async def _complete(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> Response:
         prepared = await self._answering.prepare(account_id, chat, body)
         return JsonResponse(await self._answering.complete(prepared))
 
 
-async def _until_done(
-    task: asyncio.Task[PreparedAnswer], comments: asyncio.Queue[Comment]
-) -> AsyncGenerator[Comment, None]:
-    """The comments that come while a task is at work. Closing the iteration cancels the task."""
-    try:
-        while not task.done():
-            waiting = asyncio.ensure_future(comments.get())
-            await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                yield waiting.result()
-            waiting.cancel()
-        while not comments.empty():
-            yield comments.get_nowait()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
 def read_chat(body: dict[str, Any]) -> ChatBody:
-    """The fields of a chat request that we read. Raises InvalidRequest, in the wire contract's words."""
+    """The fields of a chat request that we read, but the messages. Raises InvalidRequest, in the wire contract's words."""
     if not body.get("model"):
         raise InvalidRequest("you must provide a model parameter.", param="model")
     if body.get("messages", []) == []:
@@ -97,7 +56,7 @@ def read_chat(body: dict[str, Any]) -> ChatBody:
     _check_ranges(chat)
     if chat.response_format and chat.response_format.get("type") == "json_object":
         _check_mentions_json(body["messages"])
-    return chat
+    return msgspec.structs.replace(chat, messages=[])  # `body` has them: a second copy would keep files given in them
 
 
 def _check_ranges(chat: ChatBody) -> None:

@@ -4,6 +4,7 @@ It gives the request its id, finds the account, turns what was raised into the e
 The one place of the server that catches everything.
 """
 
+import asyncio
 import re
 import time
 import uuid
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bookwheel.accounts.keys import Keys
 from bookwheel.api.json_body import JsonResponse
-from bookwheel.errors import ApiError, CrossSiteRefused, MethodNotAllowed, NotFound
+from bookwheel.errors import ApiError, CrossSiteRefused, MethodNotAllowed, NotFound, ServerStopping
 from bookwheel.logs import log
 from bookwheel.settings import is_loopback
 from bookwheel.wire.errors import ErrorEnvelope, ErrorObject
@@ -70,6 +71,10 @@ class _Exchange:
             await self._answer(_unknown_route(self._scope, error), receive)
         except ClientDisconnect:
             self._status = self._status or CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:  # the server ends before the answer
+            await self._answer(ServerStopping(), receive)
+            self._log()
+            raise
         except Exception as error:  # noqa: BLE001 - the edge: a broken program answers 500 and is logged
             log.error("request failed", request_id=self._request_id, path=self._scope["path"], exc_info=error)
             await self._answer(ApiError("Internal error. The log names it by this request_id."), receive)

@@ -1,14 +1,14 @@
-"""Sends an answer's chunks as server-sent events, and notices when the client goes away.
+"""Sends what comes of an answer as server-sent events, and notices when the client goes away.
 
-The response opens when the first chunk is there, so that whatever fails before that has its true HTTP status; or, when the
+The response opens when the first event is there, so that whatever fails before that has its true HTTP status; or, when the
 wait is long, with a comment that keeps the connection alive. After that an error is an event of the stream, as stock SDKs
-expect it.
+expect it. How events look is the dialect's: chat's here, another call's with that call.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
-from typing import TypeVar
+from contextlib import aclosing, suppress
+from typing import Generic, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from bookwheel.api.edge import error_body
 from bookwheel.api.json_body import encode
 from bookwheel.engines.engine import Chunk
-from bookwheel.errors import ApiError
+from bookwheel.errors import ApiError, ServerStopping
 from bookwheel.logs import log
 
 HEADERS = [
@@ -26,7 +26,10 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 T = TypeVar("T")
+Sent = TypeVar("Sent")
+Told_contra = TypeVar("Told_contra", contravariant=True)
 
+LAST_WORD_SECONDS = 1.0
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
@@ -37,38 +40,76 @@ class Comment(str):
     __slots__ = ()
 
 
-class EventStream(Response):
+class Dialect(Protocol[Told_contra]):
+    """How the events of a call look. `ending` is what comes after the last, where anything does."""
+
+    ending: bytes
+
+    def events(self, told: Told_contra) -> bytes:
+        """What came at once, as events."""
+
+    def failure(self, error: ApiError, request_id: str) -> bytes:
+        """The events of a stream that breaks off."""
+
+
+class ChatDialect:
+    """Chunks as data without a name, `[DONE]` at the end, the error envelope for what fails."""
+
+    ending = DONE
+
+    def events(self, told: list[Chunk]) -> bytes:
+        return b"".join([b"data: " + encode(chunk) + b"\n\n" for chunk in told])
+
+    def failure(self, error: ApiError, request_id: str) -> bytes:
+        return b"data: " + encode(error_body(error, request_id)) + b"\n\n"
+
+
+class EventStream(Response, Generic[Sent]):
     """An ASGI response; see the module."""
 
     def __init__(
-        self, chunks: AsyncGenerator[list[Chunk] | Comment, None], keep_alive_seconds: float, request_id: str
+        self,
+        sent: AsyncGenerator[Sent | Comment, None],
+        dialect: Dialect[Sent],
+        keep_alive_seconds: float,
+        request_id: str,
     ) -> None:
-        self._chunks = chunks
+        self._sent = sent
+        self._dialect = dialect
         self._keep_alive_seconds = keep_alive_seconds
         self._request_id = request_id
         self._open = False
         self._quiet_since = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        await until_disconnect(receive, self._stream(send))
+        try:
+            await until_disconnect(receive, self._stream(send))
+        except asyncio.CancelledError:  # not the client's doing: the server ends before the answer
+            if self._open:
+                with suppress(TimeoutError):  # of a client that does not read
+                    async with asyncio.timeout(LAST_WORD_SECONDS):
+                        await self._write(send, self._dialect.failure(ServerStopping(), self._request_id))
+                        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            raise
 
     async def _stream(self, send: Send) -> None:
         self._quiet_since = asyncio.get_running_loop().time()
         beat = asyncio.create_task(self._keep_alive(send))
         try:
-            async with aclosing(self._chunks) as stream:
-                async for chunks in stream:
-                    await self._write(send, _as_lines(chunks))
-            await self._write(send, DONE)
+            async with aclosing(self._sent) as stream:
+                async for sent in stream:
+                    await self._write(send, _line(sent) if isinstance(sent, Comment) else self._dialect.events(sent))
+            if self._dialect.ending:
+                await self._write(send, self._dialect.ending)
         except ApiError as error:
             if not self._open:
                 raise
-            await self._write(send, b"data: " + encode(error_body(error, self._request_id)) + b"\n\n")
+            await self._write(send, self._dialect.failure(error, self._request_id))
         except Exception as error:
             if not self._open:
                 raise
             log.error("stream failed", request_id=self._request_id, exc_info=error)
-            await self._write(send, b"data: " + encode(error_body(_internal(), self._request_id)) + b"\n\n")
+            await self._write(send, self._dialect.failure(_internal(), self._request_id))
         finally:
             beat.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -90,10 +131,8 @@ class EventStream(Response):
                 await asyncio.sleep(due - loop.time())
 
 
-def _as_lines(chunks: list[Chunk] | Comment) -> bytes:
-    if isinstance(chunks, Comment):
-        return f": {chunks}\n\n".encode()
-    return b"".join([b"data: " + encode(chunk) + b"\n\n" for chunk in chunks])
+def _line(comment: Comment) -> bytes:
+    return f": {comment}\n\n".encode()
 
 
 async def until_disconnect(receive: Receive, work: Awaitable[T]) -> T:

@@ -116,6 +116,7 @@ class FileCalls:
     async def delete(self, request: Request, account_id: str) -> JsonResponse:
         self._rates.count(account_id, "file delete")
         file_id = request.path_params["id"]
+        await self._files.get(account_id, file_id)
         await delete_file(self._files, self._ingest, account_id, file_id)
         return JsonResponse(FileDeleted(id=file_id))
 

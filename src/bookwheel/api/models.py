@@ -13,10 +13,8 @@ class ModelCalls:
     """The public model names. `created` is when the server started, in Unix seconds: it knows no better."""
 
     def __init__(self, roster: Roster, created: int) -> None:
-        self._models = {
-            name: ModelObject(id=name, created=created, owned_by=f"bookwheel:{engine}")
-            for name, engine in roster.names.items()
-        }
+        self._roster = roster
+        self._created = created
 
     def operations(self) -> list[Operation]:
         name = Parameter("id", "path", {"type": "string"}, "A public model name.")
@@ -29,10 +27,13 @@ class ModelCalls:
         ]  # fmt: skip
 
     async def list_models(self, _request: Request, _account_id: str) -> JsonResponse:
-        return JsonResponse(ModelList(data=list(self._models.values())))
+        return JsonResponse(ModelList(data=[self._model(name) for name in self._roster.names]))
 
     async def retrieve_model(self, request: Request, _account_id: str) -> JsonResponse:
         model_id = request.path_params["id"]
-        if model_id not in self._models:
+        if model_id not in self._roster.names:
             raise ModelNotFound(model_id)
-        return JsonResponse(self._models[model_id])
+        return JsonResponse(self._model(model_id))
+
+    def _model(self, name: str) -> ModelObject:
+        return ModelObject(id=name, created=self._created, owned_by=f"bookwheel:{self._roster.names[name]}")

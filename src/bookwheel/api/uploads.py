@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from bookwheel.errors import InvalidRequest
 from bookwheel.extraction.recognise import IMAGES, recognise
-from bookwheel.files.files import BATCH_PURPOSE
+from bookwheel.files.files import BATCH_PURPOSE, plain_filename
 from bookwheel.settings import MB, LimitSettings
 from bookwheel.storage.blobs import Blobs, IncomingBlob
 
@@ -20,7 +20,6 @@ WRITE_BYTES = MB
 HEAD_BYTES = 64 * 1024
 LONGEST_FIELD_BYTES = 16 * 1024
 MOST_SEGMENTS = 32
-LONGEST_FILENAME = 255
 DISCARD_BYTES = 64 * MB
 """How much of a refused upload is still taken off the wire, so that a client that sends before it reads sees the answer."""
 
@@ -88,7 +87,7 @@ class _Receiver:
         if segment.name == "file":
             if self.upload.blob is not None:
                 raise InvalidRequest("Only one 'file' can be uploaded in a request.", param="file")
-            self.upload.filename = _plain_filename(segment.filename)
+            self.upload.filename = plain_filename(segment.filename or "", "upload")
             self.upload.blob = self._blobs.new_incoming()
 
     async def _add(self, data: bytearray | bytes) -> None:
@@ -153,14 +152,3 @@ async def _discard_rest(stream: AsyncIterator[bytes]) -> None:
         discarded += len(data)
         if discarded > DISCARD_BYTES:
             return
-
-
-def _plain_filename(sent: str | None) -> str:
-    """The name without folders and control characters, at most 255 characters with its suffix kept."""
-    name = (sent or "").replace("\\", "/").rpartition("/")[2]
-    name = "".join(character for character in name if character.isprintable()).strip() or "upload"
-    if len(name) <= LONGEST_FILENAME:
-        return name
-    stem, dot, suffix = name.rpartition(".")
-    ending = dot + suffix if dot and len(suffix) <= 16 else ""
-    return (stem if ending else name)[: LONGEST_FILENAME - len(ending)] + ending

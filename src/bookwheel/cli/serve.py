@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ import typer
 import uvicorn
 import uvloop
 
-from bookwheel.app import make_app, open_parts
+from bookwheel.app import Parts, make_app, open_parts, reload
 from bookwheel.cli.models import pull_with_bar
 from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_settings
 from bookwheel.engines.catalogue import DEFAULT_MODEL
@@ -49,15 +49,20 @@ def serve(  # noqa: PLR0917 - a command's options
 ) -> None:
     """Run the server."""
     flags = {"server": {"host": host, "port": port}, "log": {"level": log_level}}
-    settings = read_settings(config, data_dir, assignments, flags)
+
+    def read() -> Settings:
+        return read_settings(config, data_dir, assignments, flags)
+
+    settings = read()
     set_up_logs(settings.log)
     if pull and not settings.engines:
         pull_with_bar(DEFAULT_MODEL, settings.models_dir)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, show_example=example))
+        runner.run(_serve(settings, read, show_example=example))
 
 
-async def _serve(settings: Settings, *, show_example: bool) -> None:
+async def _serve(settings: Settings, read: Callable[[], Settings], *, show_example: bool) -> None:
+    """`read` gives the settings as they are now: they are read again when SIGHUP comes."""
     listening = _listen(settings)
     url = _url(listening)
     async with open_parts(settings) as parts:
@@ -75,6 +80,7 @@ async def _serve(settings: Settings, *, show_example: bool) -> None:
             )
         )
         _survive_own_signals()
+        _reload_on_hangup(parts, read, server)
         gc.collect()
         gc.freeze()  # what is here now stays: no need to look through it again and again
         with _known_address(settings.data_dir, url):
@@ -83,6 +89,31 @@ async def _serve(settings: Settings, *, show_example: bool) -> None:
                 typer.echo(EXAMPLE.format(url=url, key="YOUR_KEY" if settings.accounts else "any"))
             await server.serve(sockets=[listening])
     log.info("stopped")
+
+
+def _reload_on_hangup(parts: Parts, read: Callable[[], Settings], server: uvicorn.Server) -> None:
+    """SIGHUP means: read the settings again. But where it says that the terminal is gone, it means: end."""
+    had_terminal = os.isatty(0)
+    reloading: set[asyncio.Task[None]] = set()
+    one_by_one = asyncio.Lock()
+
+    def on_hangup() -> None:
+        if had_terminal and not os.isatty(0):
+            server.should_exit = True
+            return
+        task = asyncio.create_task(_reload(parts, read, one_by_one))
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+
+
+async def _reload(parts: Parts, read: Callable[[], Settings], one_by_one: asyncio.Lock) -> None:
+    try:
+        async with one_by_one:
+            await reload(parts, await asyncio.to_thread(read))
+    except SettingsError as error:
+        log.error("settings not reloaded", why=str(error))
 
 
 def _listen(settings: Settings) -> socket.socket:

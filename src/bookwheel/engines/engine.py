@@ -92,8 +92,16 @@ class Engine(Protocol):
     name: str
     kind: str
     model: str
-    window_tokens: int
-    max_output_tokens: int
+    has_own_count: bool
+    """Whether its tokens may be others than `bookwheel.tokens` counts; then `count_prompt` is worth asking."""
+
+    @property
+    def window_tokens(self) -> int:
+        """What it accepts at most, prompt and answer together."""
+
+    @property
+    def max_output_tokens(self) -> int:
+        """What is kept of the window for an answer that sets no limit."""
 
     async def start(self) -> None:
         """Get ready; may return before it is."""

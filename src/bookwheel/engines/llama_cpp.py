@@ -1,35 +1,30 @@
 """The embedded engine: llama.cpp's server in a child process, which may die and is started again.
 
-Once it listens it is an upstream engine like any other. Requests that come while it loads its weights wait for it.
+Once it listens it is an upstream engine like any other, but that Bookwheel says which slot answers what (`prompt_reader`), so
+that what it has read stays read, and keeps the states of documents on disk. Requests that come while it loads its weights
+wait for it.
 """
 
-import asyncio
-import json
-import os
-import secrets
-import socket
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import aiohttp
+
+from bookwheel.engines.child import ChildConfig, EngineChild, Listening
 from bookwheel.engines.engine import Chunk, Completion, Embeddings, EngineHealth, EngineRequest
-from bookwheel.engines.upstream import UpstreamEngine
+from bookwheel.engines.llama_calls import LlamaCalls, Reading, open_session
+from bookwheel.engines.machine import usable_cores
+from bookwheel.engines.prompt_reader import DIALECT, KeptStates, Prepared, PromptReader
+from bookwheel.engines.prompt_states import MB, PromptStates, identify_engine
 from bookwheel.errors import EngineUnreachable, InvalidRequest
-from bookwheel.logs import log
-
-LOAD_SECONDS = 300.0
-LONGEST_PAUSE_SECONDS = 30.0
-CACHE_MB = 1024
-"""Memory for prompts that were read before; llama.cpp's own default is 8 GB."""
 
 
 @dataclass(frozen=True, slots=True)
 class LlamaCppConfig:
-    """What to serve. `threads` 0: as many as there are cores."""
+    """What to serve. `threads` 0: as many as there are cores. Every slot has a window of its own."""
 
     weights: Path
     model: str
@@ -40,12 +35,19 @@ class LlamaCppConfig:
     connect_seconds: float
     silence_seconds: float
     log_file: Path
+    states_folder: Path
+    states_mb: int
+    """What the states of documents may take on disk; 0: none are kept."""
+    kv_bytes_per_token: int
+    is_file_there: Callable[[str], bool]
+    """Whether a file that a state rests on is still there, by its id."""
 
 
 class LlamaCppEngine:
     """See the module."""
 
     kind = "llama_cpp"
+    has_own_count = True
 
     def __init__(self, name: str, config: LlamaCppConfig) -> None:
         self.name = name
@@ -53,163 +55,121 @@ class LlamaCppEngine:
         self.window_tokens = config.window_tokens
         self.max_output_tokens = config.max_output_tokens
         self._config = config
-        self._listening: asyncio.Future[UpstreamEngine] | None = None
-        self._supervisor: asyncio.Task[None] | None = None
-        self._failure = "is not running"
+        self._threads = config.threads or usable_cores()
+        self._child = EngineChild(name, _child_config(config, self._threads))
+        self._session: aiohttp.ClientSession | None = None
+        self._kept: KeptStates | None = None
+        self._states: PromptStates | None = None
+        self._reader: tuple[Listening, PromptReader] | None = None
 
     async def start(self) -> None:
         """Begin to load; requests wait for it."""
-        self._listening = asyncio.get_running_loop().create_future()
-        self._supervisor = asyncio.create_task(self._keep_running())
+        config = self._config
+        engine = await identify_engine(config.weights)
+        self._states = PromptStates(config.states_folder, engine, config.states_mb * MB)
+        await self._states.open(config.is_file_there)
+        if config.states_mb:
+            self._kept = KeptStates(self._states, f"{engine} {config.window_tokens}", config.kv_bytes_per_token)
+        self._session = open_session()
+        await self._child.start()
 
     async def close(self) -> None:
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
-            self._supervisor = None
+        await self._child.close()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def health(self) -> EngineHealth:
-        listening = self._listening
-        if listening is None or not listening.done() or listening.exception() is not None:
-            return EngineHealth(ready=False, detail=f"The embedded engine {self._failure}.")
-        return EngineHealth(ready=True, detail=f"{self._config.model}, {self._threads()} threads")
+        return self._child.health(f"{self._config.model}, {self._threads} threads")
 
     async def complete(self, request: EngineRequest) -> Completion:
-        return await (await self._upstream()).complete(request)
+        listening = await self._child.listening()
+        async with self._reader_of(listening).prepared(request) as prepared:
+            answer = await listening.upstream.complete(_in_slot(request, prepared))
+        _count_reading(answer, prepared.ahead)
+        return answer
 
     async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
-        upstream = await self._upstream()
+        listening = await self._child.listening()
         first = True
-        async with aclosing(upstream.stream(request)) as stream:
+        async with (
+            self._reader_of(listening).prepared(request) as prepared,
+            aclosing(listening.upstream.stream(_in_slot(request, prepared))) as stream,
+        ):
             async for chunks in stream:
                 if first:
                     first = False
                     _open_with_empty_text(chunks[0])
+                for chunk in chunks:
+                    _count_reading(chunk, prepared.ahead)
                 yield chunks
 
     async def count_prompt(self, request: EngineRequest) -> int | None:
-        return await (await self._upstream()).count_prompt(request)
+        return await (await self._child.listening()).upstream.count_prompt(request)
 
     async def tokenize(self, text: str) -> list[int] | None:
-        return await (await self._upstream()).tokenize(text)
+        return await (await self._child.listening()).upstream.tokenize(text)
 
     async def embed(self, body: dict[str, Any]) -> Embeddings:
         raise InvalidRequest(f"The model {body.get('model')} does not embed.", param="model")
 
     async def forget(self, file_id: str) -> None:
-        """Nothing is kept on disk."""
+        if self._states is not None:
+            await self._states.forget(file_id)
+        if self._reader is not None:
+            self._reader[1].forget(file_id)
 
-    async def _upstream(self) -> UpstreamEngine:
-        if self._listening is None:
-            raise EngineUnreachable(f"The engine {self.name} {self._failure}.")
-        try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                return await asyncio.shield(self._listening)
-        except TimeoutError:
-            raise EngineUnreachable(f"The engine {self.name} {self._failure}: see {self._config.log_file}.") from None
-
-    async def _keep_running(self) -> None:
-        pause_seconds = 1.0
-        while True:
-            self._failure = "is loading its weights"
-            with self._config.log_file.open("wb") as child_log:
-                served = await self._run_once(child_log)
-            if served:
-                self._listening = asyncio.get_running_loop().create_future()
-                self._failure = "died and is being started again"
-                pause_seconds = 1.0
-            else:
-                self._failure = f"could not load its weights: see {self._config.log_file}"
-                self._fail_waiting()
-                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
-            log.warning(
-                "engine died", engine=self.name, log_file=str(self._config.log_file), pause_seconds=pause_seconds
-            )
-            await asyncio.sleep(pause_seconds)
-            if not served:
-                self._listening = asyncio.get_running_loop().create_future()
-
-    async def _run_once(self, child_log: IO[bytes]) -> bool:
-        """Start the child and stay until it ends; whether it ever listened."""
-        command = (sys.executable, "-m", "bookwheel.engines.llama_cpp_server")
-        child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=child_log)
-        upstream: UpstreamEngine | None = None
-        try:
-            upstream = await self._wait_until_listening(child)
-            if upstream is not None:
-                await upstream.start()
-                self._set_listening(upstream)
-            await child.wait()
-        finally:
-            await _end(child)
-            if upstream is not None:
-                await upstream.close()
-        return upstream is not None
-
-    async def _wait_until_listening(self, child: Process) -> UpstreamEngine | None:
-        api_key = secrets.token_hex(16)
-        assert child.stdin is not None  # noqa: S101 - both are pipes, asked for above
-        assert child.stdout is not None  # noqa: S101
-        child.stdin.write((json.dumps(self._child_config(api_key)) + "\n").encode())
-        line = await child.stdout.readline()
-        if not line:
-            return None
-        address = json.loads(line)["address"]
-        log.info("engine ready", engine=self.name, model=self._config.model, threads=self._threads())
-        return UpstreamEngine(
-            self.name,
-            f"{address}/v1",
-            self._config.model,
-            api_key=api_key,
-            window_tokens=self.window_tokens,
-            max_output_tokens=self.max_output_tokens,
-            connect_seconds=self._config.connect_seconds,
-            silence_seconds=self._config.silence_seconds,
-        )
-
-    def _set_listening(self, upstream: UpstreamEngine) -> None:
-        if self._listening is not None and not self._listening.done():
-            self._listening.set_result(upstream)
-
-    def _fail_waiting(self) -> None:
-        """Answer the requests that wait, and those that come before the next try, with what is wrong."""
-        if self._listening is not None and not self._listening.done():
-            self._listening.set_exception(EngineUnreachable(f"The engine {self.name} {self._failure}."))
-            self._listening.exception()  # nobody may have waited
-
-    def _child_config(self, api_key: str) -> dict[str, object]:
-        config = self._config
-        return {
-            "weights": str(config.weights),
-            "model": config.model,
-            "port": _free_port(),
-            "api_key": api_key,
-            "window_tokens": config.window_tokens,
-            "max_output_tokens": config.max_output_tokens,
-            "slots": config.slots,
-            "threads": self._threads(),
-            "cache_mb": CACHE_MB,
-        }
-
-    def _threads(self) -> int:
-        return self._config.threads or _usable_cores()
+    def _reader_of(self, listening: Listening) -> PromptReader:
+        """The reader of this child. One that took a dead one's place has other slots."""
+        if self._session is None:
+            raise EngineUnreachable(f"The engine {self.name} is not running.")
+        if self._reader is None or self._reader[0] is not listening:
+            calls = LlamaCalls(self.name, listening, self._session, self._config.silence_seconds)
+            self._reader = (listening, PromptReader(calls, self._config.slots, self._kept))
+        return self._reader[1]
 
 
-def _usable_cores() -> int:
-    """The cores that this process may use; where the system does not say, all of them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _child_config(config: LlamaCppConfig, threads: int) -> ChildConfig:
+    served = {
+        "weights": str(config.weights),
+        "model": config.model,
+        "window_tokens": config.window_tokens,
+        "max_output_tokens": config.max_output_tokens,
+        "slots": config.slots,
+        "threads": threads,
+        "states_folder": str(config.states_folder),
+    }
+    return ChildConfig(
+        module="bookwheel.engines.llama_cpp_server",
+        served=served,
+        log_file=config.log_file,
+        model=config.model,
+        window_tokens=config.window_tokens,
+        max_output_tokens=config.max_output_tokens,
+        connect_seconds=config.connect_seconds,
+        silence_seconds=config.silence_seconds,
+        dialect=DIALECT,
+    )
 
 
-async def _end(child: Process) -> None:
-    if child.returncode is None:
-        child.kill()
-    await child.wait()
+def _in_slot(request: EngineRequest, prepared: Prepared) -> EngineRequest:
+    return replace(request, options=request.options | {"id_slot": prepared.slot})
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _count_reading(answer: Completion | Chunk, ahead: Reading) -> None:
+    """What was read ahead for this answer was not read before it: llama.cpp takes it for cached."""
+    if not ahead.tokens:
+        return
+    details = (answer.get("usage") or {}).get("prompt_tokens_details")
+    if details and details.get("cached_tokens"):
+        details["cached_tokens"] = max(0, details["cached_tokens"] - ahead.tokens)
+    timings = answer.get("timings")
+    if timings and timings.get("cache_n"):
+        timings["cache_n"] = max(0, timings["cache_n"] - ahead.tokens)
+        timings["prompt_n"] += ahead.tokens
+        timings["prompt_ms"] += ahead.milliseconds
+        timings["prompt_per_token_ms"] = timings["prompt_ms"] / timings["prompt_n"]
+        timings["prompt_per_second"] = 1000 * timings["prompt_n"] / max(timings["prompt_ms"], 0.001)
 
 
 def _open_with_empty_text(chunk: Chunk) -> None:

@@ -1,18 +1,30 @@
-"""The engines that are in force: which there are, and which serves a public model name."""
+"""The engines that are in force: which there are, and which serve a public model name."""
 
-from collections.abc import Mapping
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from bookwheel.engines.catalogue import CATALOGUE, DEFAULT_MODEL, find_model, is_pulled, weights_path
+from bookwheel.engines.e5 import E5Config, E5Engine, refuse_unusable
 from bookwheel.engines.engine import Engine
 from bookwheel.engines.extractive import ExtractiveEngine
 from bookwheel.engines.fake import FakeEngine
+from bookwheel.engines.gguf import GgufModel, read_gguf
+from bookwheel.engines.guard import GuardedEngine
 from bookwheel.engines.llama_cpp import LlamaCppConfig, LlamaCppEngine
+from bookwheel.engines.machine import ContextSize, available_memory_bytes, choose_context
 from bookwheel.engines.upstream import UpstreamEngine
-from bookwheel.errors import ModelNotFound, SettingsError
+from bookwheel.errors import ModelNotFound, ModelWeightsError, SettingsError
+from bookwheel.logs import log
 from bookwheel.settings import BUILT_IN_ENGINE, EngineSettings, Settings
+from bookwheel.storage.blobs import ORIGINAL, Blobs
+
+RETIRED_SECONDS = 90.0
+"""How long an engine that is no longer configured stays: more than a question may wait for its documents."""
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,39 +36,90 @@ class BuiltInChoice:
 
 
 class Roster:
-    """Engines by name. `start` before the first request, `close` after the last."""
+    """Engines by name, each behind its guard. `start` before the first request, `close` after the last."""
 
-    def __init__(
-        self, engines: dict[str, Engine], names: dict[str, str], budgets: Mapping[str, int | None] | None = None
-    ) -> None:
-        """`budgets`: tokens of documents that each engine is shown where a request does not say; None: all that fits."""
+    def __init__(self, engines: dict[str, GuardedEngine], settings: Settings) -> None:
+        """`engines` are those of `settings`."""
         self.engines = engines
-        self.names = names
-        self.budgets = budgets or {}
+        self.names = settings.engine_names()
+        self._configured = _configured(settings)
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         for engine in self.engines.values():
             await engine.start()
 
     async def close(self) -> None:
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         async with AsyncExitStack() as closing:  # each is closed, whatever another one's closing raises
             for engine in self.engines.values():
                 closing.push_async_callback(engine.close)
 
-    def serving(self, public_name: str) -> Engine:
-        """The engine behind a public model name. Raises ModelNotFound."""
+    def serving(self, public_name: str) -> list[GuardedEngine]:
+        """The engine behind a public model name, and after it those that answer in its place: first those that are up.
+
+        Raises ModelNotFound.
+        """
         engine_name = self.names.get(public_name)
         if engine_name is None:
             raise ModelNotFound(public_name)
-        return self.engines[engine_name]
+        names = dict.fromkeys([engine_name, *self._configured[engine_name].fallback])
+        return sorted((self.engines[name] for name in names), key=lambda engine: not engine.is_up)
+
+    async def reload(self, settings: Settings) -> None:
+        """Serve by other settings from now on. Engines whose settings stay the same go on as they are; those that go
+        end when what they are answering has ended. Raises SettingsError, and then nothing has changed."""
+        configured = _configured(settings)
+        same = {name for name, engine in configured.items() if self._configured.get(name) == engine}
+        made = {name: _make_guarded(name, engine, settings) for name, engine in configured.items() if name not in same}
+        for engine in made.values():
+            await engine.start()
+        leaving = [engine for name, engine in self.engines.items() if name not in same]
+        self.engines = {name: self.engines[name] if name in same else made[name] for name in configured}
+        self.names, self._configured = settings.engine_names(), configured
+        for engine in leaving:
+            self._retire(engine)
+        log.info("engines reloaded", kept=sorted(same), started=sorted(made), ending=[e.name for e in leaving])
+
+    async def forget(self, file_id: str) -> None:
+        """Have every engine remove what it keeps of a file."""
+        for engine in self.engines.values():
+            await engine.forget(file_id)
+
+    def _retire(self, engine: GuardedEngine) -> None:
+        task = asyncio.create_task(_close_when_idle(engine))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+
+async def _close_when_idle(engine: GuardedEngine) -> None:
+    """Close an engine once it has had nothing to do for a while: requests may still be on their way to it."""
+    try:
+        idle_seconds = 0.0
+        while idle_seconds < RETIRED_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            idle_seconds = 0.0 if engine.turns.running or engine.turns.waiting else idle_seconds + LOOK_SECONDS
+    finally:
+        await engine.close()
 
 
 def make_roster(settings: Settings) -> Roster:
     """Make the engines of the settings, without starting them. Raises SettingsError where one cannot be."""
-    configured = settings.engines or {BUILT_IN_ENGINE: choose_built_in(settings).settings}
-    engines = {name: _make_engine(name, engine, settings) for name, engine in configured.items()}
-    budgets = {name: engine.budget for name, engine in configured.items()}
-    return Roster(engines, settings.engine_names(), budgets)
+    configured = _configured(settings)
+    return Roster({name: _make_guarded(name, engine, settings) for name, engine in configured.items()}, settings)
+
+
+def _configured(settings: Settings) -> dict[str, EngineSettings]:
+    """The engines of the settings by name, and the built-in one where none of them chats."""
+    if BUILT_IN_ENGINE in settings.engine_names().values() and BUILT_IN_ENGINE not in settings.engines:
+        return {BUILT_IN_ENGINE: choose_built_in(settings).settings} | settings.engines
+    return dict(settings.engines)
+
+
+def _make_guarded(name: str, engine: EngineSettings, settings: Settings) -> GuardedEngine:
+    return GuardedEngine(_make_engine(name, engine, settings), engine)
 
 
 def choose_built_in(settings: Settings) -> BuiltInChoice:
@@ -95,9 +158,26 @@ def _make_engine(name: str, engine: EngineSettings, settings: Settings) -> Engin
             api_key=engine.api_key.get_secret_value() if engine.api_key else None,
             connect_seconds=engine.connect_seconds,
             silence_seconds=engine.silence_seconds,
-            **window,
+            dialect=engine.dialect,
+            window_tokens=engine.window,
+            max_output_tokens=engine.max_output_tokens,
         )
+    if engine.kind == "e5":
+        return _make_e5(name, engine, settings)
     return _make_llama_cpp(name, engine, settings)
+
+
+def _make_e5(name: str, engine: EngineSettings, settings: Settings) -> E5Engine:
+    refuse_unusable(name, engine.model)
+    config = E5Config(
+        threads=engine.threads,
+        window_tokens=engine.window,
+        max_output_tokens=engine.max_output_tokens,
+        connect_seconds=engine.connect_seconds,
+        silence_seconds=engine.silence_seconds,
+        log_file=settings.data_dir / f"engine-{name}.log",
+    )
+    return E5Engine(name, config)
 
 
 def _make_llama_cpp(name: str, engine: EngineSettings, settings: Settings) -> LlamaCppEngine:
@@ -109,15 +189,39 @@ def _make_llama_cpp(name: str, engine: EngineSettings, settings: Settings) -> Ll
             f"engines.{name}.model = {model}: no such weights here; allowed are a path to a GGUF file and "
             f"{', '.join(names)}, after `bookwheel models pull {model if model in names else 'NAME'}`"
         )
+    described = _describe(name, weights)
+    size = ContextSize(engine.window, is_shared=False)
+    if described is not None:
+        size = choose_context(described, engine.slots, available_memory_bytes(), engine.window_tokens)
+    if size.is_shared:
+        log.warning("engine has memory for one answer at a time", engine=name, window_tokens=size.window_tokens)
     config = LlamaCppConfig(
         weights=weights,
         model=model,
-        window_tokens=engine.window,
-        max_output_tokens=engine.max_output_tokens,
+        window_tokens=size.window_tokens,
+        max_output_tokens=min(engine.max_output_tokens, engine.window_tokens or size.window_tokens // 2),
         threads=engine.threads,
-        slots=engine.slots,
+        slots=1 if size.is_shared else engine.slots,
         connect_seconds=engine.connect_seconds,
         silence_seconds=engine.silence_seconds,
         log_file=settings.data_dir / f"engine-{name}.log",
+        states_folder=settings.data_dir / "prompts" / f"engine-{quote(name, safe='')}",
+        states_mb=engine.prompt_states_mb,
+        kv_bytes_per_token=described.kv_bytes_per_token if described is not None else 0,
+        is_file_there=partial(_is_file_there, settings.data_dir),
     )
     return LlamaCppEngine(name, config)
+
+
+def _describe(name: str, weights: Path) -> GgufModel | None:
+    """What the file says of its model; None where it does not: then llama.cpp has the last word, and `/health` tells it."""
+    try:
+        return read_gguf(weights)
+    except ModelWeightsError as error:
+        log.warning("weights not understood", engine=name, why=str(error))
+        return None
+
+
+def _is_file_there(data_dir: Path, file_id: str) -> bool:
+    """Whether a file still has its blobs: those of files without a row are swept before the engines start."""
+    return Blobs(data_dir).path(file_id, ORIGINAL).is_file()

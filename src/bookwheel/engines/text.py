@@ -53,6 +53,7 @@ class TextEngine:
     kind: str
     model = ""
     detail: str
+    has_own_count = False
 
     def __init__(self, name: str, *, window_tokens: int, max_output_tokens: int) -> None:
         self.name = name

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from bookwheel.storage.tables import accounts, files
@@ -15,6 +15,8 @@ from bookwheel.storage.tables import accounts, files
 UPLOADED = "uploaded"
 PROCESSED = "processed"
 ERROR = "error"
+ATTACHED = "file-data"
+"""The purpose of files that came with a question: no listing shows them, and no count of files has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,16 @@ _BY_IDS = select(*_COLUMNS).where(
 )
 
 
-def reserve_room(connection: Connection, account_id: str, size_bytes: int, now: int) -> AccountUsage:
-    """Count one more file of `size_bytes` to the account, and return its usage with it. Makes the account if need be."""
-    row = {"account_id": account_id, "created_at": now, "file_count": 1, "file_bytes": size_bytes}
+def reserve_room(connection: Connection, account_id: str, size_bytes: int, now: int, in_count: int = 1) -> AccountUsage:
+    """Count one more file of `size_bytes` to the account, and return its usage with it. Makes the account if need be.
+
+    `in_count` is 0 for one whose bytes alone count.
+    """
+    row = {"account_id": account_id, "created_at": now, "file_count": in_count, "file_bytes": size_bytes}
     counted = sqlite.insert(accounts).values(row)
     statement = counted.on_conflict_do_update(
         index_elements=[accounts.c.account_id],
-        set_={"file_count": accounts.c.file_count + 1, "file_bytes": accounts.c.file_bytes + size_bytes},
+        set_={"file_count": accounts.c.file_count + in_count, "file_bytes": accounts.c.file_bytes + size_bytes},
     ).returning(accounts.c.file_count, accounts.c.file_bytes)
     return AccountUsage(*connection.execute(statement).one())
 
@@ -71,6 +76,12 @@ def account_usage(connection: Connection, account_id: str) -> AccountUsage:
     return AccountUsage(*row) if row else AccountUsage(0, 0)
 
 
+def count_attached(connection: Connection, account_id: str) -> int:
+    """How many files that came with questions the account has. O(their number)."""
+    query = select(func.count()).where(files.c.account_id == account_id, files.c.purpose == ATTACHED)
+    return connection.execute(query).scalar_one()
+
+
 def insert_file(connection: Connection, **values: Any) -> None:
     """Add a row. `values` are the columns but `sequence`."""
     connection.execute(insert(files).values(**values))
@@ -80,6 +91,27 @@ def find_files(connection: Connection, account_id: str, file_ids: Collection[str
     """Those of the files that the account owns, by id."""
     rows = connection.execute(_BY_IDS, {"account_id": account_id, "file_ids": list(file_ids)})
     return {row.file_id: _record(row) for row in rows}
+
+
+def find_attached(
+    connection: Connection, account_id: str, sha256: str, filename: str, alive_at: int
+) -> FileRecord | None:
+    """The account's file that came with a question, has that content and name, and is not expired at that time."""
+    query = (
+        select(*_COLUMNS)
+        .where(files.c.account_id == account_id, files.c.sha256 == sha256, files.c.filename == filename)
+        .where(files.c.purpose == ATTACHED, _not_expired(alive_at))
+        .order_by(files.c.sequence.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return _record(row) if row else None
+
+
+def set_expiry(connection: Connection, file_id: str, expires_at: int) -> bool:
+    """Set when a file's time is over; False when the file is gone."""
+    statement = update(files).where(files.c.file_id == file_id).values(expires_at=expires_at)
+    return connection.execute(statement).rowcount == 1
 
 
 def list_files(
@@ -96,12 +128,12 @@ def list_files(
 
     Keyset pagination: the cost does not grow with the number of files before the page.
     """
-    query = select(*_COLUMNS).where(files.c.account_id == account_id, _not_expired(now))
+    query = select(*_COLUMNS).where(files.c.account_id == account_id, files.c.purpose != ATTACHED, _not_expired(now))
     if purposes:
         query = query.where(files.c.purpose.in_(purposes))
     if after is not None:
         cursor = find_files(connection, account_id, [after]).get(after)
-        if cursor is None:
+        if cursor is None or cursor.purpose == ATTACHED:
             return None
         query = query.where(_beyond(cursor, descending=descending))
     order = [files.c.created_at, files.c.sequence]
@@ -112,15 +144,18 @@ def list_files(
 def delete_file(connection: Connection, account_id: str, file_id: str) -> bool:
     """Remove the row and give its room back; False when the account has no such file."""
     statement = (
-        delete(files).where(files.c.account_id == account_id, files.c.file_id == file_id).returning(files.c.size_bytes)
+        delete(files)
+        .where(files.c.account_id == account_id, files.c.file_id == file_id)
+        .returning(files.c.size_bytes, files.c.purpose)
     )
     row = connection.execute(statement).one_or_none()
     if row is None:
         return False
+    counted = 0 if row.purpose == ATTACHED else 1
     connection.execute(
         update(accounts)
         .where(accounts.c.account_id == account_id)
-        .values(file_count=accounts.c.file_count - 1, file_bytes=accounts.c.file_bytes - row.size_bytes)
+        .values(file_count=accounts.c.file_count - counted, file_bytes=accounts.c.file_bytes - row.size_bytes)
     )
     return True
 

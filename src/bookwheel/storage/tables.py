@@ -43,6 +43,7 @@ files = Table(
     Column("report", Text),
     Index(None, "account_id", "created_at", "sequence"),
     Index(None, "account_id", "purpose", "created_at", "sequence"),
+    Index(None, "account_id", "sha256"),
     Index(None, "status"),
     Index(None, "expires_at"),
     sqlite_autoincrement=True,

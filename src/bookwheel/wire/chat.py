@@ -17,7 +17,14 @@ class ChatMessage(msgspec.Struct, frozen=True):
     """One message. `content` is text, or a list of parts, each an object with a `type`."""
 
     role: Role
-    content: str | list[dict[str, Any]] | None = None
+    content: Annotated[
+        str | list[dict[str, Any]] | None,
+        Meta(
+            description="Text, or parts: `text`; `image_url` for engines that see; and files, in any message: "
+            "`{type: file, file: {file_id}}` or `{type: input_file, file_id}` for one that was uploaded, with `file_data` "
+            "(base64, alone or as a data URL) and `filename` in the place of `file_id` for one that comes with the request."
+        ),
+    ] = None
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -101,6 +108,7 @@ class ContextReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine was shown of the documents, and what that took."""
 
     reading: ReadingName
+    engine: Annotated[str, Meta(description="The name of the engine that answered.")]
     reason: Annotated[str, Meta(description="Why this reading, in a sentence.")]
     window_tokens: int
     budget_tokens: int
@@ -133,6 +141,10 @@ class Citation(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(description="Where the sentence it supports begins in the answer, in characters.")
     ]
     answer_end: int
+    choice: Annotated[
+        int | UnsetType,
+        Meta(description="Which of the `n` answers it is of, by its index; only where there are several."),
+    ] = UNSET
 
 
 class BookwheelReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,7 +88,7 @@ def test_documents_are_found_in_every_form(
 ) -> None:
     conversation = read_conversation(messages)
     assert conversation.documents() == documents
-    assert conversation.file_ids() == [source.file_id for source in documents if isinstance(source, FileReference)]
+    assert conversation.files() == [source for source in documents if isinstance(source, FileReference)]
     assert with_last_documents(conversation).documents() == documents
 
 
@@ -152,7 +152,7 @@ def test_a_file_part_is_taken_out_of_its_message_and_the_rest_stays() -> None:
     parts = [
         {"type": "file", "file": {"file_id": "file-fe-a"}},
         text,
-        {"type": "file", "file": {"file_id": "file-fe-b"}},
+        {"type": "input_file", "file_id": "file-fe-b", "filename": "b.txt"},
     ]
     message = user(parts)
     conversation = read_conversation([message])
@@ -161,11 +161,60 @@ def test_a_file_part_is_taken_out_of_its_message_and_the_rest_stays() -> None:
     assert message == user(parts)  # the request itself is not changed
 
 
-@pytest.mark.parametrize("file", [None, {}, {"file_id": None}, {"file_id": 7}, "file-fe-a", {"file_data": "data:,x"}])
+@pytest.mark.parametrize("file", [None, {}, {"file_id": None}, {"file_id": 7}, {"file_id": ""}, "file-fe-a"])
 def test_a_file_part_without_an_id_is_refused(file: Any) -> None:
-    with pytest.raises(InvalidRequest, match=r"file\.file_id") as raised:
-        read_conversation([user([{"type": "text", "text": "?"}, {"type": "file", "file": file}])])
-    assert raised.value.param == "messages.content[1].file"
+    with pytest.raises(InvalidRequest, match=r"needs file_id, .* or file_data") as raised:
+        read_conversation([ROLE, user([{"type": "text", "text": "?"}, {"type": "file", "file": file}])])
+    assert raised.value.param == "messages[1].content[1].file"
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"type": "file", "file": {"file_url": "https://example.org/a.pdf"}}, "messages[0].content[0].file.file_url"),
+        ({"type": "input_file", "file_url": "https://example.org/a.pdf"}, "messages[0].content[0].file_url"),
+    ],
+)
+def test_a_file_s_url_is_not_fetched(part: Message, place: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"not fetched from URLs here: .* file_data, .* file_id") as raised:
+        read_conversation([user([part])])
+    assert raised.value.param == place
+
+
+def test_a_file_knows_where_it_is_named_first() -> None:
+    part = {"type": "file", "file": {"file_id": "file-fe-a"}}
+    parts = user([{"type": "text", "text": "?"}, part, {"type": "input_file", "file_id": "file-fe-b"}])
+    messages = [ROLE, system("fileid://file-fe-c"), parts, user([part])]
+    places = {file.file_id: file.place for file in read_conversation(messages).files()}
+    first = {"file-fe-c": "messages", "file-fe-a": "messages[2].content[1].file", "file-fe-b": "messages[2].content[2]"}
+    assert places == first
+
+
+ONLY_A, ONLY_B = (user([{"type": "input_file", "file_id": file.file_id}]) for file in (A, B))
+ONLY_FILES: dict[str, tuple[list[Message], list[tuple[str, tuple[FileReference, ...]]]]] = {
+    "before the question": ([ONLY_A, ONLY_B, QUESTION], [("What is it about?", (A, B))]),
+    "after the question": ([QUESTION, ONLY_A], [("What is it about?", (A,))]),
+    "between two questions": ([QUESTION, ONLY_A, user("And?")], [("What is it about?", ()), ("And?", (A,))]),
+    "with an answer": ([ONLY_A, assistant("Got it."), QUESTION], [("", (A,)), ("Got it.", ()), ("What is it about?", ())]),
+    "after an answer": ([QUESTION, assistant("Where?"), ONLY_A], [("What is it about?", ()), ("Where?", ()), ("", (A,))]),
+    "and nothing else": ([ROLE, ONLY_A, ONLY_B], [("", (A, B))]),
+    "under the system's": ([ROLE, system("fileid://file-fe-c"), ONLY_A, QUESTION], [("What is it about?", (C, A))]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("messages", "turns"), ONLY_FILES.values(), ids=ONLY_FILES)
+def test_a_message_of_files_alone_goes_with_the_words_beside_it(
+    messages: list[Message], turns: list[tuple[str, tuple[FileReference, ...]]]
+) -> None:
+    conversation = with_last_documents(read_conversation(messages))
+    assert placed(conversation) == turns
+    assert all(turn.message["content"] != [] for turn in conversation.turns)  # some engines refuse a list of nothing
+
+
+def test_the_question_is_the_last_that_the_user_said_in_words() -> None:
+    conversation = read_conversation([user("First?"), assistant("A."), user("Second?"), assistant("Which?"), ONLY_A])
+    assert conversation.question == "Second?"
+    assert conversation.earlier_questions == ("First?",)
 
 
 @pytest.mark.parametrize("messages", [[ROLE], [ROLE, assistant("A.")], [system("fileid://file-fe-a")], []])
@@ -197,7 +246,9 @@ def test_the_text_of_a_message_is_that_of_its_text_parts(content: Any, text: str
 )
 def test_any_separators_part_the_references(names: list[str], separator: str) -> None:
     message = system(separator.join(f"fileid://{name}" for name in names) + separator)
-    assert read_conversation([ROLE, message, QUESTION]).file_ids() == list(dict.fromkeys(names))
+    assert read_conversation([ROLE, message, QUESTION]).files() == [
+        FileReference(name) for name in dict.fromkeys(names)
+    ]
 
 
 @given(st.text(alphabet="fileid:/ab,， \n", max_size=60))

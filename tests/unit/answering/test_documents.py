@@ -39,6 +39,9 @@ class Room:
         self.indexed: list[str] = []
         self.problem: BadDocument | None = None
 
+    def wake(self, file_id: str) -> None:
+        raise NotImplementedError
+
     async def wait(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
         for file_id in file_ids if self.is_in_time else ():
             await self.finish(file_id)

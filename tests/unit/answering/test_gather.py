@@ -29,6 +29,9 @@ SECOND = "\n".join(RAIN[100:]) + "\n"
 class NobodyReads:
     """A reader with nothing to read: the documents of these tests are short and come with the request."""
 
+    def wake(self, file_id: str) -> None:
+        raise NotImplementedError
+
     async def wait(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
         raise NotImplementedError
 

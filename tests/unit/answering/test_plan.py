@@ -113,3 +113,19 @@ def test_a_question_about_the_whole_is_told(question: str) -> None:
 )
 def test_a_question_that_names_something_is_not_about_the_whole(question: str) -> None:
     assert not asks_about_whole(question)
+
+
+def test_documents_that_an_engine_keeps_are_shown_whole_beyond_the_set_budget() -> None:
+    room = Room(10_000, 400, 1_500, set_tokens=2_000, whole_tokens=6_000)
+    whole = plan_reading("auto", POINTED, 6_000, room)
+    assert (whole.reading, whole.budget_tokens) == ("full", 6_000)
+    excerpts = plan_reading("auto", POINTED, 6_001, room)
+    assert (excerpts.reading, excerpts.budget_tokens) == ("relevant", 2_000)
+    asked = plan_reading("relevant", POINTED, 5_000, room)
+    assert (asked.reading, asked.budget_tokens) == ("relevant", 2_000)
+
+
+def test_documents_that_an_engine_keeps_must_fit_its_window() -> None:
+    room = Room(4_000, 400, 1_500, set_tokens=1_000, whole_tokens=6_000)
+    assert plan_reading("auto", POINTED, room.most_tokens, room).reading == "full"
+    assert plan_reading("auto", POINTED, room.most_tokens + 1, room).reading == "relevant"

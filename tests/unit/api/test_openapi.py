@@ -8,21 +8,27 @@ from typing import Any, cast
 import pytest
 
 from bookwheel.api.chat import ChatCalls
+from bookwheel.api.embeddings import EmbeddingCalls
 from bookwheel.api.files import FileCalls
 from bookwheel.api.json_body import encode
 from bookwheel.api.models import ModelCalls
 from bookwheel.api.openapi import make_openapi
 from bookwheel.api.operation import Operation
+from bookwheel.api.responses import ResponsesCalls
+from bookwheel.api.tokenize import TokenizeCalls
 from bookwheel.engines.roster import Roster
-from bookwheel.settings import LimitSettings, ServerSettings
+from bookwheel.settings import LimitSettings, ServerSettings, Settings
 
 NONE = cast("Any", None)
 """What the calls are told of is not called upon: only what they say of themselves is read."""
 
 OPERATIONS = [
-    *ModelCalls(Roster({}, {}), created=0).operations(),
+    *ModelCalls(Roster({}, Settings()), created=0).operations(),
     *FileCalls(NONE, NONE, NONE, NONE, LimitSettings(), 0.0).operations(),
     *ChatCalls(NONE, ServerSettings()).operations(),
+    *ResponsesCalls(NONE, ServerSettings()).operations(),
+    *EmbeddingCalls(NONE, ServerSettings()).operations(),
+    *TokenizeCalls(NONE, NONE, ServerSettings()).operations(),
 ]
 DOCUMENT: dict[str, Any] = json.loads(encode(make_openapi(OPERATIONS, ("/compatible-mode/v1", "/v1"))))
 CONTRACT = {
@@ -34,6 +40,9 @@ CONTRACT = {
     ("delete", "/files/{id}"),
     ("get", "/files/{id}/content"),
     ("post", "/chat/completions"),
+    ("post", "/responses"),
+    ("post", "/embeddings"),
+    ("post", "/tokenize"),
 }
 
 
@@ -112,6 +121,16 @@ def test_an_answer_can_be_streamed() -> None:
     content = DOCUMENT["paths"]["/chat/completions"]["post"]["responses"]["200"]["content"]
     assert content["text/event-stream"]["schema"] == {"$ref": "#/components/schemas/ChatChunk"}
     assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/ChatCompletion"}
+
+
+def test_the_events_of_a_streamed_response_are_told_apart_by_their_type() -> None:
+    content = DOCUMENT["paths"]["/responses"]["post"]["responses"]["200"]["content"]
+    events = content["text/event-stream"]["schema"]
+    assert events["discriminator"]["propertyName"] == "type"
+    assert {"response.created", "response.output_text.delta", "response.completed", "error"} <= set(
+        events["discriminator"]["mapping"]
+    )
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/ResponseObject"}
 
 
 def test_a_file_s_content_is_bytes() -> None:

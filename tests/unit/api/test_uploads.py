@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bookwheel.api.uploads import LONGEST_FILENAME, _plain_filename
+from bookwheel.files.files import LONGEST_FILENAME, plain_filename
 
 NAMES = [
     ("report.txt", "report.txt"),
@@ -37,13 +37,13 @@ NAMES = [
 
 @pytest.mark.parametrize(("sent", "kept"), NAMES)
 def test_a_name_is_kept_without_folders_and_control_characters(sent: str | None, kept: str) -> None:
-    assert _plain_filename(sent) == kept
+    assert plain_filename(sent or "", "upload") == kept
 
 
 @given(st.text(max_size=600))
 def test_any_name_becomes_one_that_can_be_shown(sent: str) -> None:
-    name = _plain_filename(sent)
+    name = plain_filename(sent, "upload")
     assert 0 < len(name) <= LONGEST_FILENAME
     assert name.isprintable()
     assert not set(name) & {"/", "\\"}
-    assert _plain_filename(name) == name
+    assert plain_filename(name, "upload") == name

@@ -1,12 +1,15 @@
 """Every public model name has the engine that the settings give it, and none configured still answers."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bookwheel.engines import roster as roster_module
 from bookwheel.engines.catalogue import DEFAULT_MODEL, find_model, marker_path, marker_text, weights_path
-from bookwheel.engines.engine import Engine
+from bookwheel.engines.fake import FakeEngine
+from bookwheel.engines.guard import GuardedEngine
 from bookwheel.engines.roster import Roster, choose_built_in, find_weights, make_roster
 from bookwheel.errors import ModelNotFound, SettingsError
 from bookwheel.settings import Settings
@@ -39,7 +42,7 @@ def test_every_kind_of_engine_is_made_with_its_window(make: Any, tmp_path: Path)
 def test_a_public_name_is_served_by_its_engine(make: Any) -> None:
     engines = {"f": {"kind": "fake"}, "q": {"kind": "extractive"}}
     roster = make_roster(make(engines=engines, models={"default": "q", "gpt": "f"}))
-    served = {name: roster.serving(name).name for name in ("qwen-long", "qwen-long-latest", "gpt")}
+    served = {name: roster.serving(name)[0].name for name in ("qwen-long", "qwen-long-latest", "gpt")}
     assert served == {"qwen-long": "q", "qwen-long-latest": "q", "gpt": "f"}
 
 
@@ -55,7 +58,7 @@ def test_quotes_serve_when_no_engine_is_configured_and_no_model_is_here(make: An
     choice = choose_built_in(make())
     assert choice.settings.kind == "extractive"
     assert "bookwheel models pull" in choice.why
-    assert make_roster(make()).serving("qwen-long").kind == "extractive"
+    assert make_roster(make()).serving("qwen-long")[0].kind == "extractive"
 
 
 def test_the_default_model_serves_when_it_is_here(make: Any) -> None:
@@ -63,13 +66,13 @@ def test_the_default_model_serves_when_it_is_here(make: Any) -> None:
     choice = choose_built_in(make())
     assert (choice.settings.kind, choice.settings.model) == ("llama_cpp", DEFAULT_MODEL)
     assert DEFAULT_MODEL in choice.why
-    assert make_roster(make()).serving("qwen-long").kind == "llama_cpp"
+    assert make_roster(make()).serving("qwen-long")[0].kind == "llama_cpp"
 
 
 def test_an_embedded_engine_takes_a_name_of_the_catalogue(make: Any) -> None:
     put_default_model(make().models_dir)
     roster = make_roster(make(engines={"l": {"kind": "llama_cpp", "model": DEFAULT_MODEL}}))
-    assert roster.serving("qwen-long").kind == "llama_cpp"
+    assert roster.serving("qwen-long")[0].kind == "llama_cpp"
 
 
 @pytest.mark.parametrize("model", [DEFAULT_MODEL, None, "/nowhere/own.gguf", "qwen"])
@@ -95,19 +98,107 @@ def test_weights_are_a_name_of_the_catalogue_or_a_path(tmp_path: Path, monkeypat
     assert find_weights(DEFAULT_MODEL, tmp_path) == weights_path(tmp_path, find_model(DEFAULT_MODEL))
 
 
-async def test_all_engines_are_started_and_closed() -> None:
+async def test_all_engines_are_started_and_closed(make: Any) -> None:
     steps: list[str] = []
-    roster = Roster({"a": StepEngine("a", steps), "b": StepEngine("b", steps)}, {})
+    fakes = {"a": {"kind": "fake"}, "b": {"kind": "fake"}}
+    roster = stepping_roster(make(engines=fakes, models={"default": "a"}), steps)
     await roster.start()
     await roster.close()
     assert steps == ["start a", "start b", "close b", "close a"]
 
 
-class StepEngine(Engine):
+async def test_all_engines_are_closed_where_one_cannot_be(make: Any) -> None:
+    steps: list[str] = []
+    settings = make(engines={"a": {"kind": "fake"}, "bad": {"kind": "fake"}}, models={"default": "a"})
+    with pytest.raises(OSError, match="no way"):
+        await stepping_roster(settings, steps).close()
+    assert steps == ["close bad", "close a"]
+
+
+def test_those_that_are_up_come_first_and_each_once(make: Any) -> None:
+    engines = {"a": {"kind": "fake", "fallback": ["b", "c", "b"]}, "b": {"kind": "fake"}, "c": {"kind": "fake"}}
+    roster = make_roster(make(engines=engines, models={"default": "a", "other": "b"}))
+    assert [engine.name for engine in roster.serving("qwen-long")] == ["a", "b", "c"]
+    roster.engines["a"].is_up = roster.engines["b"].is_up = False
+    assert [engine.name for engine in roster.serving("qwen-long")] == ["c", "a", "b"]
+    assert [engine.name for engine in roster.serving("other")] == ["b"]
+
+
+def test_an_engine_that_embeds_does_not_take_the_built_in_ones_place(make: Any) -> None:
+    settings = make(engines={"vectors": {"kind": "e5"}}, models={"text-embedding-v4": "vectors"})
+    assert settings.engine_names()["qwen-long"] == "built-in"
+    assert settings.engine_names()["text-embedding-v4"] == "vectors"
+
+
+@pytest.mark.parametrize("fallback", [["a"], ["nowhere"], ["b", "nowhere"]])
+def test_a_fallback_is_another_engine_of_the_settings(make: Any, fallback: list[str]) -> None:
+    engines = {"a": {"kind": "fake", "fallback": fallback}, "b": {"kind": "fake"}}
+    with pytest.raises(ValueError, match=r"engines\.a\.fallback: (a|nowhere): allowed are b"):
+        make(engines=engines, models={"default": "a"})
+
+
+async def test_other_settings_change_only_the_engines_that_differ(make: Any, quick_retiring: None) -> None:
+    fakes = {"a": {"kind": "fake"}, "b": {"kind": "fake"}, "c": {"kind": "fake"}}
+    roster = make_roster(make(engines=fakes, models={"default": "a"}))
+    await roster.start()
+    before = dict(roster.engines)
+    engines = {"a": fakes["a"], "b": {"kind": "fake", "window_tokens": 5_000}, "d": {"kind": "extractive"}}
+    await roster.reload(make(engines=engines, models={"default": "d"}))
+    assert list(roster.engines) == ["a", "b", "d"]
+    assert roster.engines["a"] is before["a"]
+    assert roster.engines["b"] is not before["b"]
+    assert [engine.name for engine in roster.serving("qwen-long")] == ["d"]
+    await roster.close()
+
+
+async def test_an_engine_that_goes_is_closed_when_what_it_answers_has_ended(make: Any, quick_retiring: None) -> None:
+    steps: list[str] = []
+    roster = stepping_roster(make(engines={"a": {"kind": "fake"}}), steps)
+    async with roster.engines["a"].turns.turn("default"):
+        await roster.reload(make(engines={"b": {"kind": "fake"}}))
+        await asyncio.sleep(0.1)
+        assert steps == []
+    async with asyncio.timeout(10):
+        while not steps:
+            await asyncio.sleep(0.01)
+    assert steps == ["close a"]
+    await roster.close()
+
+
+async def test_an_engine_that_is_going_is_closed_with_the_roster(make: Any) -> None:
+    steps: list[str] = []
+    roster = stepping_roster(make(engines={"a": {"kind": "fake"}}), steps)
+    await roster.reload(make(engines={"b": {"kind": "fake"}}))
+    await asyncio.sleep(0)
+    await roster.close()
+    assert steps == ["close a"]
+
+
+async def test_settings_of_which_an_engine_cannot_be_made_change_nothing(make: Any) -> None:
+    roster = make_roster(make(engines={"a": {"kind": "fake"}}))
+    before = dict(roster.engines)
+    with pytest.raises(SettingsError):
+        await roster.reload(make(engines={"l": {"kind": "llama_cpp", "model": "/nowhere/own.gguf"}}))
+    assert roster.engines == before
+    assert roster.names["qwen-long"] == "a"
+
+
+@pytest.fixture
+def quick_retiring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster_module, "RETIRED_SECONDS", 0.02)
+    monkeypatch.setattr(roster_module, "LOOK_SECONDS", 0.01)
+
+
+def stepping_roster(settings: Settings, steps: list[str]) -> Roster:
+    """The settings' engines as such that write down what is done to them."""
+    return Roster({n: GuardedEngine(StepEngine(n, steps), e) for n, e in settings.engines.items()}, settings)
+
+
+class StepEngine(FakeEngine):
     """Writes down what is done to it."""
 
     def __init__(self, name: str, steps: list[str]) -> None:
-        self.name = name
+        super().__init__(name, window_tokens=1_000, max_output_tokens=100)
         self._steps = steps
 
     async def start(self) -> None:
@@ -115,6 +206,8 @@ class StepEngine(Engine):
 
     async def close(self) -> None:
         self._steps.append(f"close {self.name}")
+        if self.name == "bad":
+            raise OSError("no way")
 
 
 def put_default_model(models_dir: Path) -> None:

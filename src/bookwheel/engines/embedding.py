@@ -1,0 +1,49 @@
+"""Asks an engine for vectors, and gives them in the form that the client asked for.
+
+Stock SDKs ask for base64 and some read nothing else, while DashScope and others send floats whatever was asked for.
+"""
+
+import asyncio
+import base64
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bookwheel.engines.engine import Embeddings, Engine
+from bookwheel.errors import EngineUnreachable
+
+
+async def embed(engine: Engine, body: dict[str, Any], inputs: int) -> Embeddings:
+    """The engine's answer to a request for the vectors of so many texts: floats, or base64 of little-endian float32 where
+    `encoding_format` says so. Raises what the engine does, and EngineUnreachable where it sends no vectors."""
+    answer = await engine.embed(body)
+    vectors = answer["data"]
+    if len(vectors) != inputs:
+        raise _broken(engine, f"{len(vectors)} vectors for {inputs} texts")
+    wanted: type = str if body.get("encoding_format") == "base64" else list
+    if not all(isinstance(vector, dict) and isinstance(vector.get("embedding"), wanted) for vector in vectors):
+        await asyncio.to_thread(_turn, engine, vectors, wanted)
+    return answer
+
+
+def _turn(engine: Engine, vectors: list[Any], wanted: type) -> None:
+    for vector in vectors:
+        try:
+            numbers = _numbers(vector["embedding"])
+        except (TypeError, ValueError, KeyError):
+            raise _broken(engine, "what is no vector") from None
+        vector["embedding"] = base64.b64encode(numbers.tobytes()).decode() if wanted is str else numbers.tolist()
+
+
+def _numbers(sent: Any) -> NDArray[np.float32]:
+    """float32[dimensions]. Raises TypeError, ValueError."""
+    as_bytes = base64.b64decode(sent, validate=True) if isinstance(sent, str) else None
+    numbers = np.array(sent, "<f4") if as_bytes is None else np.frombuffer(as_bytes, "<f4")
+    if numbers.ndim != 1 or not np.isfinite(numbers).all():
+        raise ValueError
+    return numbers
+
+
+def _broken(engine: Engine, what: str) -> EngineUnreachable:
+    return EngineUnreachable(f"The engine {engine.name} sent {what}.")
