@@ -128,8 +128,13 @@ BROKEN: Fields = {"message": "Out of memory.", "type": "server_error", "param": 
 
 @pytest.mark.parametrize(
     "sent",
-    [{"error": BROKEN}, {"error": BROKEN | {"object": "error"}}, {"choices": [], "error": BROKEN}],
-    ids=["OpenAI", "SGLang", "beside choices"],
+    [
+        {"error": BROKEN},
+        {"error": BROKEN | {"object": "error"}},
+        {"choices": [], "error": BROKEN},
+        BROKEN | {"object": "error"},
+    ],
+    ids=["OpenAI", "SGLang", "beside choices", "older vLLM"],
 )
 def test_an_error_in_mid_stream_raises_in_the_client_with_the_engines_words(
     desk: Desk, tides: Fields, sent: Fields
@@ -294,3 +299,23 @@ def hold_after(opening: bytes, release: threading.Event, ending: bytes) -> Calla
         return response
 
     return behave
+
+
+# Engines that are no models
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"n": 2},
+        {"logprobs": True},
+        {"response_format": {"type": "json_object"}},
+        {"tool_choice": "required", "tools": []},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+def test_what_quotes_cannot_be_is_refused(desk: Desk, tides: Fields, field: Fields, stream: bool) -> None:
+    with pytest.raises(BadRequestError, match="writes text and nothing else") as caught:
+        ask(desk, tides, ASKED, model="quotes", stream=stream, **field)
+    assert caught.value.param == next(iter(field))

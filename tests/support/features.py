@@ -160,8 +160,8 @@ FEATURES = (
         "`tool_choice` of a named function",
         {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "count"}}},
         calls("count"),
-        Ignores(speaks),
-        embedded_options=BOUNDED,
+        calls("count"),
+        embedded_options=WANTS_ONE,
     ),
     Feature("`tool_choice` `none`", {"tools": TOOLS, "tool_choice": "none"}, speaks, speaks, embedded_options=BOUNDED),
     Feature(

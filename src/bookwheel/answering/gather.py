@@ -111,6 +111,7 @@ class Gathering:
             engine,
             _stand_alone(asked.question),
             documents,
+            account_id=asked.account_id,
             model=f"{engine.name}/{engine.model}",
             limits=limits,
             digests=self._digests,

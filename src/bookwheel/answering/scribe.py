@@ -38,12 +38,20 @@ class Asked:
 
 
 class Scribe:
-    """An engine that writes notes for a question. `retry_seconds` is the wait before it is asked again."""
+    """An engine that writes notes for an account's question. `retry_seconds` is the wait before it is asked again."""
 
     def __init__(
-        self, engine: Engine, question: str, options: dict[str, Any], *, concurrency: int, retry_seconds: float
+        self,
+        engine: Engine,
+        question: str,
+        options: dict[str, Any],
+        *,
+        account_id: str,
+        concurrency: int,
+        retry_seconds: float,
     ) -> None:
         self.question = question
+        self._account_id = account_id
         self.answer_tokens = answer_tokens(engine)
         self.calls = 0
         self._engine = engine
@@ -73,7 +81,8 @@ class Scribe:
 
     async def _say(self, asked: Asked, limit_tokens: int) -> Digest:
         limit = self.answer_tokens if self._thinks else min(limit_tokens, self.answer_tokens)
-        request = EngineRequest(asked.messages, note_options(self._options, limit), self.question, asked.shown)
+        options = note_options(self._options, limit)
+        request = EngineRequest(asked.messages, options, self.question, asked.shown, account_id=self._account_id)
         try:
             return await self._stream(request, limit)
         except ENGINE_ERRORS as error:

@@ -82,6 +82,7 @@ async def read_thoroughly(
     question: str,
     documents: Sequence[ReadableDocument],
     *,
+    account_id: str,
     model: str,
     limits: ThoroughLimits,
     digests: Digests,
@@ -96,7 +97,14 @@ async def read_thoroughly(
     InvalidRequest where it would take too many calls. Cancelling it cancels all calls.
     """
     plan = await asyncio.to_thread(plan_thorough, engine, question, documents, limits.most_parts)
-    scribe = Scribe(engine, question, options, concurrency=limits.concurrency, retry_seconds=limits.retry_seconds)
+    scribe = Scribe(
+        engine,
+        question,
+        options,
+        account_id=account_id,
+        concurrency=limits.concurrency,
+        retry_seconds=limits.retry_seconds,
+    )
     kept = KeptNotes(digests, model, question)
     notes, unread = await _PartReading(documents, plan, scribe, kept, say).read()
     line = name_unread(unread, question, limits.budget_tokens // 4)

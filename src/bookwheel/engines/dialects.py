@@ -63,6 +63,10 @@ class Dialect:
     """The field for the tokens of thinking; a dot leads into another object."""
     renames_thoughts: bool = False
     """Whether thoughts may come as `reasoning`: then they are given as `reasoning_content` too."""
+    names_tools: bool = True
+    """Whether it calls the function that `tool_choice` names; else that one alone is given to it, and a call required."""
+    own_fault: re.Pattern[str] | None = None
+    """Messages of errors 500 that say what is wrong with the request: it is refused, and the engine is well."""
     hangs_up: bool = False
     """Whether it closes the connection after a stream, without having said so: another request must not go over it."""
     count: Count | None = None
@@ -88,6 +92,8 @@ def translate(dialect: Dialect, body: Fields) -> Fields:
         last = {name: value for name, value in body["messages"][-1].items() if name != "partial"}
         translated["messages"] = [*body["messages"][:-1], last]
         translated |= {name: value for name, value in dialect.continuation if name not in body}
+    if not dialect.names_tools:
+        _require_named_tool(translated)
     enabled = translated.pop("enable_thinking", None)
     if enabled is None and is_continued:
         enabled = False
@@ -104,6 +110,20 @@ def continued_text(body: Fields) -> str | None:
     if not isinstance(last, dict) or last.get("role") != "assistant" or not last.get("partial"):
         return None
     return last["content"] if isinstance(last.get("content"), str) else ""
+
+
+def _require_named_tool(body: Fields) -> None:
+    choice, tools = body.get("tool_choice"), body.get("tools")
+    if not isinstance(choice, dict) or not isinstance(tools, list):
+        return
+    named = [tool for tool in tools if isinstance(tool, dict) and _function_name(tool) == _function_name(choice)]
+    if named:
+        body["tools"], body["tool_choice"] = named, "required"
+
+
+def _function_name(tool: Fields) -> Any:
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, dict) else None
 
 
 def _switch_thinking(dialect: Dialect, body: Fields, enabled: Any) -> None:
@@ -225,6 +245,10 @@ def _token_ids(value: Any) -> list[int] | None:
     return value if is_list else None
 
 
+_LLAMA_SERVER_REFUSES = re.compile(
+    "input is not supported|Unsupported param|Failed to (load|download) image|Invalid base64|Cannot use both|Only no echo"
+)
+"""What `oaicompat_chat_params_parse` of `tools/server/server-common.cpp` throws as `std::runtime_error`: a 500."""
 _CONTINUE = (("continue_final_message", True), ("add_generation_prompt", False))
 
 DIALECTS = {
@@ -257,6 +281,8 @@ DIALECTS = {
             "llama_server",
             continuation=_CONTINUE,
             echoes_continued=True,
+            names_tools=False,
+            own_fault=_LLAMA_SERVER_REFUSES,
             hangs_up=True,
             thinking_kwargs=("enable_thinking",),
             budget_field="thinking_budget_tokens",

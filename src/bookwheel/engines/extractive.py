@@ -7,7 +7,7 @@ import asyncio
 from itertools import pairwise
 
 from bookwheel.engines.engine import EngineRequest, Excerpt, ShownDocument
-from bookwheel.engines.text import TextEngine
+from bookwheel.engines.text import TextEngine, check_is_for_text
 from bookwheel.sentences import SentenceIndex, is_mostly_cjk, question_terms, telling_terms
 
 QUOTES = 2
@@ -25,6 +25,7 @@ class ExtractiveEngine(TextEngine):
     detail = "answers with quotes from the documents; no weights needed"
 
     async def write(self, request: EngineRequest) -> str:
+        check_is_for_text(self.name, request)
         if request.is_about_whole and request.documents:
             return await asyncio.to_thread(quotes_of_whole, request.documents)
         return await asyncio.to_thread(best_quotes, request.question, request.documents, request.support)

@@ -84,8 +84,11 @@ class LlamaCalls:
         return _field(await self._call(f"/slots/{slot}?action=restore", {"filename": filename}), "n_restored", int)
 
     async def erase(self, slot: int) -> None:
-        """Have a slot hold nothing."""
-        await self._call(f"/slots/{slot}?action=erase", {})
+        """Have a slot hold nothing. EngineUnreachable also where it is refused: nobody else may use it then."""
+        try:
+            await self._call(f"/slots/{slot}?action=erase", {})
+        except CallRefused as error:
+            raise self._broke_off(str(error)) from None
 
     async def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         async with self._post(path, body) as (response, _):
@@ -120,15 +123,16 @@ class LlamaCalls:
                 self._session.post(url, data=_encode(body), headers=self._headers) as response,
             ):
                 if response.status != 200:
-                    said = await response.content.read(READ_BUFFER_BYTES)
-                    raise CallRefused(f"status {response.status}: {said[:LONGEST_REASON].decode('utf-8', 'replace')}")
+                    raise CallRefused(_reason(await response.content.read(READ_BUFFER_BYTES)))
                 yield response, silence
         except aiohttp.ClientError as error:
-            reason = str(error) or type(error).__name__
-            raise EngineUnreachable(f"The engine {self._engine_name} broke off ({reason}).") from None
+            raise self._broke_off(str(error) or type(error).__name__) from None
         except TimeoutError:
             message = f"The engine {self._engine_name} was silent for {self._silence_seconds:g} seconds."
             raise EngineTimedOut(message) from None
+
+    def _broke_off(self, why: str) -> EngineUnreachable:
+        return EngineUnreachable(f"The engine {self._engine_name} broke off ({why}).")
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -138,6 +142,15 @@ def open_session() -> aiohttp.ClientSession:
         timeout=aiohttp.ClientTimeout(total=None),
         read_bufsize=READ_BUFFER_BYTES,
     )
+
+
+def _reason(body: bytes) -> str:
+    """What an answer that is an error says."""
+    try:
+        message = _decode(body)["error"]["message"]
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
+        message = body.decode("utf-8", "replace")
+    return str(message)[:LONGEST_REASON]
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -5,8 +5,8 @@ that what it has read stays read, and keeps the states of documents on disk. Req
 wait for it.
 """
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from bookwheel.engines.llama_calls import LlamaCalls, Reading, open_session
 from bookwheel.engines.machine import usable_cores
 from bookwheel.engines.prompt_reader import DIALECT, KeptStates, Prepared, PromptReader
 from bookwheel.engines.prompt_states import MB, PromptStates, identify_engine
+from bookwheel.engines.upstream import UpstreamEngine
 from bookwheel.errors import EngineUnreachable, InvalidRequest
 
 
@@ -83,32 +84,33 @@ class LlamaCppEngine:
         return self._child.health(f"{self._config.model}, {self._threads} threads")
 
     async def complete(self, request: EngineRequest) -> Completion:
-        listening = await self._child.listening()
-        async with self._reader_of(listening).prepared(request) as prepared:
-            answer = await listening.upstream.complete(_in_slot(request, prepared))
+        async with self._prepared(request) as (upstream, prepared):
+            answer = await upstream.complete(_in_slot(request, prepared))
         _count_reading(answer, prepared.ahead)
         return answer
 
     async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
-        listening = await self._child.listening()
-        first = True
         async with (
-            self._reader_of(listening).prepared(request) as prepared,
-            aclosing(listening.upstream.stream(_in_slot(request, prepared))) as stream,
+            self._prepared(request) as (upstream, prepared),
+            aclosing(upstream.stream(_in_slot(request, prepared))) as stream,
         ):
             async for chunks in stream:
-                if first:
-                    first = False
-                    _open_with_empty_text(chunks[0])
                 for chunk in chunks:
+                    _open_with_empty_text(chunk)
                     _count_reading(chunk, prepared.ahead)
                 yield chunks
 
     async def count_prompt(self, request: EngineRequest) -> int | None:
-        return await (await self._child.listening()).upstream.count_prompt(request)
+        try:
+            return await (await self._child.listening()).upstream.count_prompt(request)
+        except EngineUnreachable:  # another engine may answer
+            return None
 
     async def tokenize(self, text: str) -> list[int] | None:
-        return await (await self._child.listening()).upstream.tokenize(text)
+        try:
+            return await (await self._child.listening()).upstream.tokenize(text)
+        except EngineUnreachable:
+            return None
 
     async def embed(self, body: dict[str, Any]) -> Embeddings:
         raise InvalidRequest(f"The model {body.get('model')} does not embed.", param="model")
@@ -118,6 +120,18 @@ class LlamaCppEngine:
             await self._states.forget(file_id)
         if self._reader is not None:
             self._reader[1].forget(file_id)
+
+    @asynccontextmanager
+    async def _prepared(self, request: EngineRequest) -> AsyncIterator[tuple[UpstreamEngine, Prepared]]:
+        """The server and the slot for a request. What it says against the request itself is raised as EngineRefused."""
+        listening = await self._child.listening()
+        reader = self._reader_of(listening)
+        try:
+            async with reader.prepared(request) as prepared:
+                yield listening.upstream, prepared
+        except EngineUnreachable as error:
+            refusal = None if error.had_begun else await reader.refusal(request)
+            raise refusal or error from None
 
     def _reader_of(self, listening: Listening) -> PromptReader:
         """The reader of this child. One that took a dead one's place has other slots."""
@@ -173,8 +187,8 @@ def _count_reading(answer: Completion | Chunk, ahead: Reading) -> None:
 
 
 def _open_with_empty_text(chunk: Chunk) -> None:
-    """llama.cpp opens a stream with `content: null`; OpenAI and Qwen-Long with an empty text."""
-    for choice in chunk.get("choices", ()):
-        delta = choice.get("delta", {})
-        if delta.get("content", "") is None:
+    """llama.cpp opens each choice of a stream with `content: null`; OpenAI and Qwen-Long with an empty text."""
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        if "role" in delta and delta.get("content", "") is None:
             delta["content"] = ""

@@ -32,13 +32,14 @@ class Prefix:
 
 
 def is_worth_keeping(request: EngineRequest) -> bool:
-    """Whether a request's documents will be shown in the same words to another question, and all of them are files.
+    """Whether a request's documents will be shown in the same words to another question of its account, and are files.
 
     What was given inline is nobody's to delete later, and excerpts are others for each question.
     """
     documents = request.documents
     return (
-        sum(document.selected_tokens for document in documents) >= LEAST_TOKENS
+        request.account_id != ""
+        and sum(document.selected_tokens for document in documents) >= LEAST_TOKENS
         and all(document.file_id is not None for document in documents)
         and (request.is_about_whole or all(document.is_whole for document in documents))
         and request.options.get("cache_prompt") is not False

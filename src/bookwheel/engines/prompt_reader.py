@@ -21,7 +21,7 @@ from bookwheel.engines.llama_calls import CallRefused, LlamaCalls, Reading
 from bookwheel.engines.llama_slots import Slot, Slots, Wanted
 from bookwheel.engines.prompt_prefixes import LEAST_TOKENS, Prefix, conversation_path, find_prefixes, is_worth_keeping
 from bookwheel.engines.prompt_states import REMEMBERED_DELETIONS, PromptStates
-from bookwheel.errors import EngineTimedOut, EngineUnreachable
+from bookwheel.errors import EngineRefused, EngineTimedOut, EngineUnreachable
 from bookwheel.logs import log
 
 DIALECT = "llama_server"
@@ -80,6 +80,14 @@ class PromptReader:
         finally:
             await _to_the_end(self._take_back(slots))
 
+    async def refusal(self, request: EngineRequest) -> EngineRefused | None:
+        """What the server has against a request itself; None where nothing. It answers 500 to much that is a client's fault."""
+        try:
+            await self._calls.render(_body(request))
+        except CallRefused as error:
+            return EngineRefused(400, {"message": str(error), "type": "invalid_request_error"})
+        return None
+
     def forget(self, file_id: str) -> None:
         """Erase the slots that hold something of a file: those that are busy once they are not.
 
@@ -96,9 +104,8 @@ class PromptReader:
         """The beginnings of its prompt that are worth keeping, the longest first."""
         if self._kept is None or not is_worth_keeping(request):
             return []
-        body = translate(DIALECTS[DIALECT], request.options | {"messages": request.messages})
         try:
-            return await find_prefixes(self._calls.render, body, self._kept.engine, request.account_id)
+            return await find_prefixes(self._calls.render, _body(request), self._kept.engine, request.account_id)
         except CallRefused:  # the engine says what is wrong when it is asked
             return []
 
@@ -182,12 +189,13 @@ class PromptReader:
             self._slots.give_back(slots)
 
     async def _erase(self, slot: Slot) -> None:
-        """Raises EngineUnreachable also where the server refuses: what it holds must not be read by another."""
-        try:
-            await self._calls.erase(slot.number)
-        except CallRefused as error:
-            raise EngineUnreachable(f"The engine did not erase a slot ({error}).") from None
+        await self._calls.erase(slot.number)
         slot.clear()
+
+
+def _body(request: EngineRequest) -> dict[str, Any]:
+    """What a request's prompt is made of, as it is sent."""
+    return translate(DIALECTS[DIALECT], request.options | {"messages": request.messages})
 
 
 def _note_content(slots: list[Slot], prefixes: list[Prefix], wanted: Wanted) -> None:

@@ -43,18 +43,19 @@ class Roster:
         self.engines = engines
         self.names = settings.engine_names()
         self._configured = _configured(settings)
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[GuardedEngine, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         for engine in self.engines.values():
             await engine.start()
 
     async def close(self) -> None:
-        for task in self._retiring:
+        leaving = dict(self._retiring)
+        for task in leaving.values():
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*leaving.values(), return_exceptions=True)
         async with AsyncExitStack() as closing:  # each is closed, whatever another one's closing raises
-            for engine in self.engines.values():
+            for engine in [*leaving, *self.engines.values()]:
                 closing.push_async_callback(engine.close)
 
     def serving(self, public_name: str) -> list[GuardedEngine]:
@@ -85,24 +86,20 @@ class Roster:
 
     async def forget(self, file_id: str) -> None:
         """Have every engine remove what it keeps of a file."""
-        for engine in self.engines.values():
+        for engine in [*self._retiring, *self.engines.values()]:
             await engine.forget(file_id)
 
     def _retire(self, engine: GuardedEngine) -> None:
-        task = asyncio.create_task(_close_when_idle(engine))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring[engine] = asyncio.create_task(self._close_when_idle(engine))
 
-
-async def _close_when_idle(engine: GuardedEngine) -> None:
-    """Close an engine once it has had nothing to do for a while: requests may still be on their way to it."""
-    try:
+    async def _close_when_idle(self, engine: GuardedEngine) -> None:
+        """Close an engine once it has had nothing to do for a while: requests may still be on their way to it."""
         idle_seconds = 0.0
         while idle_seconds < RETIRED_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
             idle_seconds = 0.0 if engine.turns.running or engine.turns.waiting else idle_seconds + LOOK_SECONDS
-    finally:
         await engine.close()
+        del self._retiring[engine]
 
 
 def make_roster(settings: Settings) -> Roster:

@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 from bookwheel.engines.engine import Chunk, Completion, Embeddings, EngineHealth, EngineRequest
@@ -91,6 +91,25 @@ class TextEngine:
     async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
         async for chunks in TextAnswer(request, await self.write(request), self.name).stream():
             yield chunks
+
+
+def check_is_for_text(name: str, request: EngineRequest) -> None:
+    """Raise InvalidRequest where a request asks for something else than one text."""
+    for field in _unsupported(request):
+        raise InvalidRequest(f"The engine {name} writes text and nothing else: it has no {field}.", param=field)
+
+
+def _unsupported(request: EngineRequest) -> Iterator[str]:
+    """The fields that ask for something else than one text."""
+    options = request.options
+    if options.get("tool_choice") not in (None, "auto", "none"):
+        yield "tool_choice"
+    if (options.get("response_format") or {}).get("type") not in (None, "text"):
+        yield "response_format"
+    if (options.get("n") or 1) > 1:
+        yield "n"
+    if options.get("logprobs"):
+        yield "logprobs"
 
 
 def _cut(text: str, request: EngineRequest) -> tuple[str, str]:

@@ -168,8 +168,8 @@ class UpstreamEngine:
                     ending = True
                     break
                 chunk = self._object(payload)
-                if chunk.get("error"):
-                    raise self._failed_in_mid_stream(chunk["error"])
+                if chunk.get("error") or chunk.get("object") == "error":  # the second is vLLM's, before 2025
+                    raise self._failed_in_mid_stream(chunk.get("error") or chunk)
                 if not _has_shape(chunk, "delta"):
                     raise self._unreachable("sent a chunk of another shape")
                 chunks.append(chunk)
@@ -277,6 +277,9 @@ class UpstreamEngine:
         error = _error_object(body)
         if response.status in _OWN_KEY_REFUSED:
             return self._unreachable(f"refuses Bookwheel's own key: check engines.{self.name}.api_key", may_pass=False)
+        own_fault = self._dialect.own_fault
+        if response.status >= 500 and own_fault is not None and own_fault.search(error["message"]):
+            return EngineRefused(400, {"message": error["message"]})
         if response.status >= 500:
             return self._unreachable(f"answered with status {response.status}: {error['message']}")
         return EngineRefused(response.status, error, response.headers.get("retry-after"))

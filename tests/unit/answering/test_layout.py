@@ -60,6 +60,21 @@ def test_the_first_documents_stand_in_the_system_message_after_the_role() -> Non
     assert messages == [{"role": "system", "content": f"Be brief.\n\n{framed('a', 'b')}"}, user("What?")]
 
 
+def test_the_role_keeps_its_own_fields_and_the_marks_on_its_parts() -> None:
+    marked = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
+    opening, _ = lay([{"role": "developer", "name": "guide", "content": [marked]}, file("a"), user("?")])
+    assert (opening["role"], opening["name"]) == ("system", "guide")
+    first, documents = opening["content"]
+    assert first == marked
+    assert documents["text"].startswith(INSTRUCTION)
+
+
+def test_a_role_in_plain_parts_is_one_text_without_the_files_it_names() -> None:
+    parts = [{"type": "text", "text": text} for text in ("Be brief.", "fileid://a")]
+    opening, _ = lay([{"role": "system", "content": parts}, user("?")])
+    assert opening["content"].startswith(f"Be brief.\n\n{INSTRUCTION}")
+
+
 def test_a_later_document_stands_before_its_question() -> None:
     messages = lay([ROLE, file("a"), user("What?"), assistant("A."), file("b"), user("And b?")])
     assert messages[1:] == [user("What?"), assistant("A."), user(f"{framed('b')}\n\nAnd b?")]

@@ -22,7 +22,7 @@ async def ask() -> Asked:
 
 
 def scribe_of(engine: NoteEngine, options: dict[str, Any] | None = None) -> Scribe:
-    return Scribe(engine, "What?", options or {}, concurrency=2, retry_seconds=0.0)
+    return Scribe(engine, "What?", options or {}, account_id="ely", concurrency=2, retry_seconds=0.0)
 
 
 def answers(*said: Answer | ApiError) -> Callable[[EngineRequest], Awaitable[Answer]]:

@@ -50,6 +50,7 @@ class Desk:
             engine,
             question,
             self.documents,
+            account_id="ely",
             model="model",
             limits=ThoroughLimits(**{"budget_tokens": 2_000, "retry_seconds": 0.0} | limits),
             digests=self.digests,

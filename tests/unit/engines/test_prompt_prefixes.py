@@ -146,12 +146,14 @@ EXCERPTS = ShownDocument("a.txt", (Excerpt("tide", 5),), 90_000, 2_000, "file-1"
         ([whole_document("a.txt", "Short.", 255, "file-1")], {}, False),
         ([whole_document("a.txt", "Short.", 128, "file-1")] * 2, {}, True),
         ([FILE], {"options": {"cache_prompt": False}}, False),
+        ([FILE], {"account_id": ""}, False),
     ],
 )
 def test_only_files_that_will_be_shown_in_the_same_words_are_worth_keeping(
     documents: list[ShownDocument], fields: dict[str, Any], is_worth: bool
 ) -> None:
-    request = EngineRequest([], **({"options": {}, "question": ""} | fields), documents=tuple(documents))
+    asked = {"options": {}, "question": "", "account_id": "ely"} | fields
+    request = EngineRequest([], **asked, documents=tuple(documents))
     assert is_worth_keeping(request) is is_worth
 
 

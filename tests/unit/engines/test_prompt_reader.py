@@ -1,147 +1,29 @@
 """What is read for a question and what is not, over a stand-in for llama.cpp's slots; what happens when keeping fails.
 
-The real slots are asked in tests/integration/test_llama_cpp.py.
+The real slots are asked in tests/integration/test_llama_cpp_cache.py.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from bookwheel.engines.engine import EngineRequest, Message, ShownDocument, whole_document
+from bookwheel.engines.engine import EngineRequest, ShownDocument, whole_document
 from bookwheel.engines.llama_calls import CallRefused, LlamaCalls, Reading
-from bookwheel.engines.prompt_reader import UNSURE_TOKENS, KeptStates, PromptReader
-from bookwheel.engines.prompt_states import PromptStates
+from bookwheel.engines.prompt_reader import PromptReader
 from bookwheel.errors import EngineUnreachable
-
-TIDES = "The tide at Dover rises 6.7 metres in spring. " * 10
-GONE = EngineUnreachable("The engine mill broke off.")
-
-
-@dataclass
-class StandIn:
-    """Slots that hold characters for tokens, and write them to files. `fails` has a call raise, `holds` has one wait."""
-
-    folder: Path
-    slots: dict[int, str] = field(default_factory=dict)
-    did: list[str] = field(default_factory=list)
-    fails: dict[str, Exception] = field(default_factory=dict)
-    holds: dict[str, asyncio.Event] = field(default_factory=dict)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
-    saved_tokens: int | None = None
-
-    async def render(self, body: dict[str, Any]) -> str:
-        await self._do("render")
-        return "".join(f"<{message['role']}>{message['content']}" for message in body["messages"])
-
-    async def tokenize(self, prompt: str) -> list[int]:
-        return [ord(character) for character in prompt]
-
-    async def read(self, slot: int, tokens: Sequence[int]) -> Reading:
-        await self._do("read")
-        text = "".join(map(chr, tokens))
-        held = self.slots.get(slot, "")
-        common = next(
-            (n for n, (a, b) in enumerate(zip(held, text, strict=False)) if a != b), min(len(held), len(text))
-        )
-        self.slots[slot] = text
-        return Reading(len(text) - common, 5.0)
-
-    async def save(self, slot: int, filename: str) -> int:
-        await self._do("save")
-        (self.folder / filename).write_text(self.slots[slot])
-        return len(self.slots[slot]) if self.saved_tokens is None else self.saved_tokens
-
-    async def restore(self, slot: int, filename: str) -> int:
-        self.slots[slot] = ""
-        await self._do("restore")
-        self.slots[slot] = (self.folder / filename).read_text()
-        return len(self.slots[slot])
-
-    async def erase(self, slot: int) -> None:
-        await self._do("erase")
-        self.slots[slot] = ""
-
-    async def _do(self, name: str) -> None:
-        self.did.append(name)
-        self.begun.set()
-        if name in self.holds:
-            await self.holds[name].wait()
-        if name in self.fails:
-            raise self.fails[name]
-
-
-class Desk:
-    """A reader over a stand-in, and the states on disk that outlive both."""
-
-    def __init__(self, folder: Path, slots: int = 2) -> None:
-        self.states = PromptStates(folder, "mill 1", 1_000_000)
-        self.folder = folder
-        self._slots = slots
-        self.restart()
-
-    def restart(self) -> None:
-        """As when the child died: the slots are empty."""
-        self.calls = StandIn(self.folder)
-        self.reader = PromptReader(
-            cast("LlamaCalls", self.calls), self._slots, KeptStates(self.states, "mill 1 4096", 1)
-        )
-
-    async def ask(self, question: str = "How high?", **fields: Any) -> tuple[int, Reading]:
-        """Ask, and have the slot hold the question too, as the server does; the slot and what was read ahead."""
-        request = asked(question, **fields)
-        async with self.reader.prepared(request) as prepared:
-            self.calls.slots[prepared.slot] = await self.calls.render({"messages": request.messages})
-        return prepared.slot, prepared.ahead
-
-    async def forget(self, file_id: str) -> None:
-        """Delete a file, and let what is to be erased for it be erased."""
-        self.reader.forget(file_id)
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    def did(self) -> list[str]:
-        """What the slots were told since the last time, templates apart."""
-        did = [name for name in self.calls.did if name != "render"]
-        self.calls.did.clear()
-        return did
-
-    def kept(self) -> int:
-        """States on disk."""
-        return len(list(self.folder.glob("*.state")))
-
-
-def asked(
-    question: str = "How high?",
-    text: str = TIDES,
-    account_id: str = "ely",
-    file_id: str | None = "file-1",
-    documents: tuple[ShownDocument, ...] | None = None,
-    **options: Any,
-) -> EngineRequest:
-    system: Message = {"role": "system", "content": f"Read.\n<document>{text}</document>"}
-    shown = (whole_document("a.txt", text, 300, file_id),) if documents is None else documents
-    return EngineRequest(
-        [system, {"role": "user", "content": question}], options, question, shown, account_id=account_id
-    )
-
-
-def prefix(text: str = TIDES) -> str:
-    """What is read ahead of a question."""
-    return f"<system>Read.\n<document>{text}</document>"[:-UNSURE_TOKENS]
+from support.llama_slots import GONE, TIDES, ReadingDesk, StandIn, asked, prefix
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> Desk:
-    desk = Desk(tmp_path)
+async def desk(tmp_path: Path) -> ReadingDesk:
+    desk = ReadingDesk(tmp_path)
     await desk.states.open(lambda _: True)
     return desk
 
 
-async def test_a_first_question_has_its_documents_read_ahead_and_kept(desk: Desk) -> None:
+async def test_a_first_question_has_its_documents_read_ahead_and_kept(desk: ReadingDesk) -> None:
     _, ahead = await desk.ask()
     assert ahead == Reading(len(prefix()), 5.0)
     assert desk.did() == ["read", "save"]
@@ -149,7 +31,7 @@ async def test_a_first_question_has_its_documents_read_ahead_and_kept(desk: Desk
     assert state.read_text() == prefix()
 
 
-async def test_a_second_question_finds_them_in_the_slot(desk: Desk) -> None:
+async def test_a_second_question_finds_them_in_the_slot(desk: ReadingDesk) -> None:
     slot, _ = await desk.ask()
     await desk.ask("Something else?", text="The moon. " * 50, file_id="file-2")
     desk.did()
@@ -157,7 +39,7 @@ async def test_a_second_question_finds_them_in_the_slot(desk: Desk) -> None:
     assert desk.did() == []
 
 
-async def test_a_question_after_a_restart_finds_them_on_disk(desk: Desk) -> None:
+async def test_a_question_after_a_restart_finds_them_on_disk(desk: ReadingDesk) -> None:
     await desk.ask()
     desk.restart()
     slot, ahead = await desk.ask("How low?")
@@ -166,7 +48,7 @@ async def test_a_question_after_a_restart_finds_them_on_disk(desk: Desk) -> None
     assert desk.calls.slots[slot].startswith(prefix())
 
 
-async def test_what_was_pushed_out_of_its_slot_is_found_on_disk(desk: Desk) -> None:
+async def test_what_was_pushed_out_of_its_slot_is_found_on_disk(desk: ReadingDesk) -> None:
     for number in range(3):
         await desk.ask(text=f"{number} {TIDES}", file_id=f"file-{number}")
     desk.did()
@@ -174,7 +56,7 @@ async def test_what_was_pushed_out_of_its_slot_is_found_on_disk(desk: Desk) -> N
     assert desk.did() == ["restore"]
 
 
-async def test_documents_that_came_later_are_read_on_from_the_first(desk: Desk) -> None:
+async def test_documents_that_came_later_are_read_on_from_the_first(desk: ReadingDesk) -> None:
     await desk.ask()
     desk.restart()
     later = "The moon. " * 50
@@ -190,7 +72,7 @@ async def test_documents_that_came_later_are_read_on_from_the_first(desk: Desk) 
 
 
 @pytest.mark.parametrize("fields", [{"file_id": None}, {"documents": ()}, {"cache_prompt": False}])
-async def test_what_is_not_worth_keeping_is_asked_at_once(desk: Desk, fields: Any) -> None:
+async def test_what_is_not_worth_keeping_is_asked_at_once(desk: ReadingDesk, fields: Any) -> None:
     _, ahead = await desk.ask(**fields)
     assert ahead == Reading()
     assert desk.did() == []
@@ -204,12 +86,12 @@ async def test_without_a_disk_to_keep_states_on_nothing_is_read_ahead(tmp_path: 
     assert calls.did == []
 
 
-async def test_a_short_prefix_is_not_read_ahead(desk: Desk) -> None:
+async def test_a_short_prefix_is_not_read_ahead(desk: ReadingDesk) -> None:
     await desk.ask(text="Short.")
     assert desk.did() == []
 
 
-async def test_a_question_without_documents_leaves_no_others_in_its_slot(desk: Desk) -> None:
+async def test_a_question_without_documents_leaves_no_others_in_its_slot(desk: ReadingDesk) -> None:
     for number in range(2):
         await desk.ask(text=f"{number} {TIDES}")
     desk.did()
@@ -221,7 +103,7 @@ async def test_a_question_without_documents_leaves_no_others_in_its_slot(desk: D
 # Side by side
 
 
-async def test_two_first_questions_at_once_have_a_document_read_once(desk: Desk) -> None:
+async def test_two_first_questions_at_once_have_a_document_read_once(desk: ReadingDesk) -> None:
     release = desk.calls.holds["read"] = asyncio.Event()
     asking = [asyncio.create_task(desk.ask(question)) for question in ("How high?", "How low?")]
     await desk.calls.begun.wait()
@@ -234,7 +116,7 @@ async def test_two_first_questions_at_once_have_a_document_read_once(desk: Desk)
     assert desk.did() == ["save", "restore"]
 
 
-async def test_the_second_reads_for_itself_where_the_first_went_away(desk: Desk) -> None:
+async def test_the_second_reads_for_itself_where_the_first_went_away(desk: ReadingDesk) -> None:
     release = desk.calls.holds["read"] = asyncio.Event()
     first, second = asyncio.create_task(desk.ask()), asyncio.create_task(desk.ask("How low?"))
     while "read" not in desk.calls.did:
@@ -245,7 +127,7 @@ async def test_the_second_reads_for_itself_where_the_first_went_away(desk: Desk)
     assert desk.kept() == 1
 
 
-async def test_several_answers_get_all_slots(desk: Desk) -> None:
+async def test_several_answers_get_all_slots(desk: ReadingDesk) -> None:
     await desk.ask(text=f"0 {TIDES}")
     async with desk.reader.prepared(asked(n=2)):
         waiting = asyncio.create_task(desk.ask("How low?"))
@@ -260,7 +142,7 @@ async def test_several_answers_get_all_slots(desk: Desk) -> None:
 # Accounts
 
 
-async def test_accounts_share_neither_slots_nor_states(desk: Desk) -> None:
+async def test_accounts_share_neither_slots_nor_states(desk: ReadingDesk) -> None:
     await desk.ask(account_id="ely")
     await desk.ask(account_id="ely", text="1" + TIDES)
     desk.did()
@@ -270,10 +152,10 @@ async def test_accounts_share_neither_slots_nor_states(desk: Desk) -> None:
     assert desk.kept() == 3
 
 
-async def test_a_slot_that_cannot_be_erased_is_not_given_to_another_account(desk: Desk) -> None:
+async def test_a_slot_that_cannot_be_erased_is_not_given_to_another_account(desk: ReadingDesk) -> None:
     for number in range(2):
         await desk.ask(text=f"{number} {TIDES}")
-    desk.calls.fails["erase"] = CallRefused("no")
+    desk.calls.fails["erase"] = GONE
     with pytest.raises(EngineUnreachable):
         await desk.ask(account_id="york")
     assert await desk.ask(text=f"0 {TIDES}") == (0, Reading())
@@ -282,14 +164,14 @@ async def test_a_slot_that_cannot_be_erased_is_not_given_to_another_account(desk
 # What fails
 
 
-async def test_a_template_that_refuses_leaves_the_word_to_the_engine(desk: Desk) -> None:
+async def test_a_template_that_refuses_leaves_the_word_to_the_engine(desk: ReadingDesk) -> None:
     desk.calls.fails["render"] = CallRefused("tools are not a list")
     async with desk.reader.prepared(asked()) as prepared:
         assert prepared.ahead == Reading()
     assert desk.did() == []
 
 
-async def test_what_cannot_be_read_ahead_is_asked_all_the_same(desk: Desk) -> None:
+async def test_what_cannot_be_read_ahead_is_asked_all_the_same(desk: ReadingDesk) -> None:
     desk.calls.fails["read"] = CallRefused("exceeds the context")
     assert (await desk.ask())[1] == Reading()
     del desk.calls.fails["read"]
@@ -298,19 +180,19 @@ async def test_what_cannot_be_read_ahead_is_asked_all_the_same(desk: Desk) -> No
 
 
 @pytest.mark.parametrize("error", [CallRefused("disk full"), GONE])
-async def test_what_cannot_be_saved_is_asked_all_the_same(desk: Desk, error: Exception) -> None:
+async def test_what_cannot_be_saved_is_asked_all_the_same(desk: ReadingDesk, error: Exception) -> None:
     desk.calls.fails["save"] = error
     assert (await desk.ask())[1].tokens == len(prefix())
     assert list(desk.folder.iterdir()) == []
 
 
-async def test_a_state_of_something_else_is_not_kept(desk: Desk) -> None:
+async def test_a_state_of_something_else_is_not_kept(desk: ReadingDesk) -> None:
     desk.calls.saved_tokens = 3
     await desk.ask()
     assert list(desk.folder.iterdir()) == []
 
 
-async def test_a_state_that_is_not_taken_is_removed_and_read_anew(desk: Desk) -> None:
+async def test_a_state_that_is_not_taken_is_removed_and_read_anew(desk: ReadingDesk) -> None:
     await desk.ask()
     desk.restart()
     desk.calls.fails["restore"] = CallRefused("invalid slot save file")
@@ -318,7 +200,7 @@ async def test_a_state_that_is_not_taken_is_removed_and_read_anew(desk: Desk) ->
     assert desk.did() == ["restore", "erase", "read", "save"]
 
 
-async def test_a_state_that_gives_other_tokens_than_it_had_is_removed_and_read_anew(desk: Desk) -> None:
+async def test_a_state_that_gives_other_tokens_than_it_had_is_removed_and_read_anew(desk: ReadingDesk) -> None:
     await desk.ask()
     desk.restart()
     (state,) = desk.folder.glob("*.state")
@@ -331,7 +213,7 @@ async def test_a_state_that_gives_other_tokens_than_it_had_is_removed_and_read_a
 
 
 @pytest.mark.parametrize("call", ["render", "read", "restore"])
-async def test_a_child_that_is_gone_is_the_questions_error_and_frees_the_slot(desk: Desk, call: str) -> None:
+async def test_a_child_that_is_gone_is_the_questions_error_and_frees_the_slot(desk: ReadingDesk, call: str) -> None:
     if call == "restore":
         await desk.ask()
         desk.restart()
@@ -347,7 +229,7 @@ async def test_a_child_that_is_gone_is_the_questions_error_and_frees_the_slot(de
 
 
 @pytest.mark.parametrize("call", ["render", "read", "restore"])
-async def test_who_leaves_frees_the_slot(desk: Desk, call: str) -> None:
+async def test_who_leaves_frees_the_slot(desk: ReadingDesk, call: str) -> None:
     if call == "restore":
         await desk.ask()
         desk.restart()
@@ -366,7 +248,7 @@ async def test_who_leaves_frees_the_slot(desk: Desk, call: str) -> None:
     assert desk.kept() == 1
 
 
-async def test_a_state_that_is_being_saved_is_saved_before_its_slot_is_free(desk: Desk) -> None:
+async def test_a_state_that_is_being_saved_is_saved_before_its_slot_is_free(desk: ReadingDesk) -> None:
     release = desk.calls.holds["save"] = asyncio.Event()
     asking = asyncio.create_task(desk.ask())
     while "save" not in desk.calls.did:
@@ -383,7 +265,7 @@ async def test_a_state_that_is_being_saved_is_saved_before_its_slot_is_free(desk
 # Files that are deleted
 
 
-async def test_a_slot_is_erased_when_a_file_in_it_goes(desk: Desk) -> None:
+async def test_a_slot_is_erased_when_a_file_in_it_goes(desk: ReadingDesk) -> None:
     slot, _ = await desk.ask()
     other, _ = await desk.ask(text="The moon. " * 50, file_id="file-2")
     desk.did()
@@ -394,7 +276,7 @@ async def test_a_slot_is_erased_when_a_file_in_it_goes(desk: Desk) -> None:
     assert desk.did() == []
 
 
-async def test_a_slot_that_answers_when_its_file_goes_is_erased_afterwards(desk: Desk) -> None:
+async def test_a_slot_that_answers_when_its_file_goes_is_erased_afterwards(desk: ReadingDesk) -> None:
     async with desk.reader.prepared(asked()) as prepared:
         desk.did()
         await desk.forget("file-1")
@@ -403,7 +285,7 @@ async def test_a_slot_that_answers_when_its_file_goes_is_erased_afterwards(desk:
     assert desk.calls.slots[prepared.slot] == ""
 
 
-async def test_a_question_that_came_before_its_file_went_leaves_nothing(desk: Desk) -> None:
+async def test_a_question_that_came_before_its_file_went_leaves_nothing(desk: ReadingDesk) -> None:
     release = desk.calls.holds["render"] = asyncio.Event()
     asking = asyncio.create_task(desk.ask())
     await desk.calls.begun.wait()
@@ -415,14 +297,14 @@ async def test_a_question_that_came_before_its_file_went_leaves_nothing(desk: De
     assert desk.kept() == 0
 
 
-async def test_excerpts_of_a_file_that_goes_are_erased_too(desk: Desk) -> None:
+async def test_excerpts_of_a_file_that_goes_are_erased_too(desk: ReadingDesk) -> None:
     shown = ShownDocument("a", (), 90_000, 2_000, "file-1")
     slot, _ = await desk.ask(documents=(shown,))
     await desk.forget("file-1")
     assert desk.calls.slots[slot] == ""
 
 
-async def test_what_was_pushed_out_of_a_slot_is_no_reason_to_erase_it(desk: Desk) -> None:
+async def test_what_was_pushed_out_of_a_slot_is_no_reason_to_erase_it(desk: ReadingDesk) -> None:
     for number in range(3):
         await desk.ask(text=f"{number} {TIDES}", file_id=f"file-{number}")
     desk.did()
@@ -430,7 +312,7 @@ async def test_what_was_pushed_out_of_a_slot_is_no_reason_to_erase_it(desk: Desk
     assert desk.did() == []
 
 
-async def test_a_slot_that_is_being_erased_is_given_to_nobody(desk: Desk) -> None:
+async def test_a_slot_that_is_being_erased_is_given_to_nobody(desk: ReadingDesk) -> None:
     await desk.ask(n=2)
     release = desk.calls.holds["erase"] = asyncio.Event()
     await desk.forget("file-1")
@@ -441,7 +323,7 @@ async def test_a_slot_that_is_being_erased_is_given_to_nobody(desk: Desk) -> Non
     await waiting
 
 
-async def test_a_child_that_is_gone_has_nothing_to_erase(desk: Desk) -> None:
+async def test_a_child_that_is_gone_has_nothing_to_erase(desk: ReadingDesk) -> None:
     await desk.ask()
     desk.calls.fails["erase"] = GONE
     await desk.forget("file-1")

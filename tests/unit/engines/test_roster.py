@@ -169,9 +169,17 @@ async def test_an_engine_that_is_going_is_closed_with_the_roster(make: Any) -> N
     steps: list[str] = []
     roster = stepping_roster(make(engines={"a": {"kind": "fake"}}), steps)
     await roster.reload(make(engines={"b": {"kind": "fake"}}))
-    await asyncio.sleep(0)
     await roster.close()
     assert steps == ["close a"]
+
+
+async def test_a_file_is_forgotten_by_engines_that_are_going_too(make: Any) -> None:
+    steps: list[str] = []
+    roster = stepping_roster(make(engines={"a": {"kind": "fake"}}), steps)
+    await roster.reload(make(engines={"b": {"kind": "fake"}}))
+    await roster.forget("file-fe-1")
+    await roster.close()
+    assert steps == ["forget file-fe-1", "close a"]
 
 
 async def test_settings_of_which_an_engine_cannot_be_made_change_nothing(make: Any) -> None:
@@ -203,6 +211,9 @@ class StepEngine(FakeEngine):
 
     async def start(self) -> None:
         self._steps.append(f"start {self.name}")
+
+    async def forget(self, file_id: str) -> None:
+        self._steps.append(f"forget {file_id}")
 
     async def close(self) -> None:
         self._steps.append(f"close {self.name}")
