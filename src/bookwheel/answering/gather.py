@@ -17,7 +17,7 @@ from bookwheel.answering.excerpts import Source, find_excerpts, find_overview, f
 from bookwheel.answering.notes import Notes
 from bookwheel.answering.parts import readable_document
 from bookwheel.answering.plan import Plan
-from bookwheel.answering.thorough import Say, ThoroughLimits, read_thoroughly
+from bookwheel.answering.thorough import Inquiry, Say, ThoroughLimits, read_thoroughly
 from bookwheel.engines.engine import Engine, Excerpt, ShownDocument
 from bookwheel.retrieval.question import Question
 from bookwheel.retrieval.search import Searchable
@@ -109,13 +109,11 @@ class Gathering:
         )
         notes = await read_thoroughly(
             engine,
-            _stand_alone(asked.question),
+            Inquiry(_stand_alone(asked.question), asked.account_id, options),
             documents,
-            account_id=asked.account_id,
             model=f"{engine.name}/{engine.model}",
             limits=limits,
             digests=self._digests,
-            options=options,
             say=say,
         )
         return _gathered(sources, _noted(list(sources.values()), notes), notes=notes)

@@ -64,6 +64,15 @@ class ThoroughLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question, whose it is, and the options of its request."""
+
+    question: str
+    account_id: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ThoroughPlan:
     """What is read: the parts in order, and how they share calls of `room_tokens` each."""
 
@@ -79,29 +88,28 @@ def can_read_thoroughly(engine: Engine) -> bool:
 
 async def read_thoroughly(
     engine: Engine,
-    question: str,
+    inquiry: Inquiry,
     documents: Sequence[ReadableDocument],
     *,
-    account_id: str,
     model: str,
     limits: ThoroughLimits,
     digests: Digests,
-    options: dict[str, Any],
     say: Say,
 ) -> Notes:
     """Read all of the documents with the question.
 
-    `model` tells the engine's model from others: notes are reused for the same one only. `options` are the client's; of
-    these the engine gets what `note_options` says. An engine that fails on a part is asked once more if the failure may
+    `model` tells the engine's model from others: notes are reused for the same one only. Of the inquiry's options the
+    engine gets what `note_options` says. An engine that fails on a part is asked once more if the failure may
     pass; parts that it still fails on are named in the notes, or, past `UNREAD_SHARE`, its error is raised. Raises
     InvalidRequest where it would take too many calls. Cancelling it cancels all calls.
     """
+    question = inquiry.question
     plan = await asyncio.to_thread(plan_thorough, engine, question, documents, limits.most_parts)
     scribe = Scribe(
         engine,
         question,
-        options,
-        account_id=account_id,
+        inquiry.options,
+        account_id=inquiry.account_id,
         concurrency=limits.concurrency,
         retry_seconds=limits.retry_seconds,
     )

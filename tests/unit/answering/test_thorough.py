@@ -12,6 +12,7 @@ from bookwheel.answering.notes import Notes
 from bookwheel.answering.parts import Part, ReadableDocument
 from bookwheel.answering.thorough import (
     GOOD_ROOM_TOKENS,
+    Inquiry,
     ThoroughLimits,
     can_read_thoroughly,
     plan_thorough,
@@ -48,13 +49,11 @@ class Desk:
         self.said.clear()
         return await read_thoroughly(
             engine,
-            question,
+            Inquiry(question, "ely", options or {}),
             self.documents,
-            account_id="ely",
             model="model",
             limits=ThoroughLimits(**{"budget_tokens": 2_000, "retry_seconds": 0.0} | limits),
             digests=self.digests,
-            options=options or {},
             say=lambda done, total, stage: self.said.append((done, total, stage)),
         )
 
