@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import extraction, ingest, meanwhile, models, ocr, overhead, retrieval, tables, uploads
+from bench import embedded, extraction, ingest, meanwhile, models, ocr, overhead, retrieval, tables, uploads
 
 ALL = {
     "overhead": overhead.main,
@@ -14,6 +14,7 @@ ALL = {
     "models": models.main,
     "retrieval": retrieval.main,
     "meanwhile": meanwhile.main,
+    "embedded": embedded.main,
 }
 BY_DEFAULT = ("overhead", "uploads")
 

@@ -89,10 +89,10 @@ def tools(names: Sequence[str], peers: Path) -> list[Tool]:
     return chosen
 
 
-def make_peers(folder: Path) -> None:
-    """An environment with the peers, unless it is there. `folder/peers.txt` says of what it was made."""
-    made = folder / PEERS.name
-    if made.exists() and made.read_text("utf-8") == PEERS.read_text("utf-8"):
+def make_peers(folder: Path, peers: Path = PEERS) -> None:
+    """An environment with the peers, unless it is there. The copy of `peers` in it says of what it was made."""
+    made = folder / peers.name
+    if made.exists() and made.read_text("utf-8") == peers.read_text("utf-8"):
         return
     print(f"Installing the peers into {folder} ...", file=sys.stderr)
     uv = str(UV) if UV.exists() else shutil.which("uv")
@@ -102,8 +102,8 @@ def make_peers(folder: Path) -> None:
     else:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
         install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*install, "--requirement", str(PEERS)], check=True)
-    shutil.copyfile(PEERS, made)
+    subprocess.run([*install, "--requirement", str(peers)], check=True)
+    shutil.copyfile(peers, made)
 
 
 def warm_up_file(files: Sequence[Expected], expected: Expected) -> str | None:

@@ -56,6 +56,10 @@ class Participant:
         said: dict[str, Any] = json.loads(line)
         return said
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def close(self) -> None:
         """End it, whatever it is doing."""
         try:
@@ -119,14 +123,20 @@ def ask_health(url: str) -> dict[str, Any]:
         return health
 
 
+def url_if_listening(address_file: Path) -> str | None:
+    """Where the server that writes this file listens; None where it does not yet."""
+    try:
+        url = str(json.loads(address_file.read_text("utf-8"))["url"])
+        ask_health(url)
+    except (OSError, ValueError):
+        return None
+    return url
+
+
 def _wait_until_listening(process: subprocess.Popen[bytes], address_file: Path, log_path: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            url = str(json.loads(address_file.read_text("utf-8"))["url"])
-            ask_health(url)
-        except (OSError, ValueError):
-            time.sleep(0.05)
-            continue
-        return url
+        if url := url_if_listening(address_file):
+            return url
+        time.sleep(0.05)
     raise RuntimeError(f"the server did not start:\n{log_path.read_text('utf-8', 'replace')}")

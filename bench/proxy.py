@@ -3,6 +3,7 @@
 `python -m bench.proxy ENGINE_URL`. It looks into nothing, so what it costs is the floor for a server of the same parts.
 """
 
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 
@@ -23,9 +24,10 @@ async def forward(request: web.Request) -> web.StreamResponse:
             return web.Response(body=await answer.read(), status=answer.status, content_type=answer.content_type)
         response = web.StreamResponse(status=answer.status, headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        async for data in answer.content.iter_any():
-            await response.write(data)
-        await response.write_eof()
+        with contextlib.suppress(ConnectionResetError):  # the client has gone
+            async for data in answer.content.iter_any():
+                await response.write(data)
+            await response.write_eof()
         return response
 
 

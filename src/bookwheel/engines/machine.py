@@ -23,7 +23,7 @@ busy process of the same priority: 500 turns 48 and 15, 300,000 turns 47 and 2, 
 """
 SYSTEM = Path("/")
 LONGEST_WINDOW_TOKENS = 32_768
-"""What a window is where the model was trained on more: ten minutes of reading on two cores."""
+"""What a window is where the model was trained on more: some five minutes of reading on two cores, for 0.5B."""
 SHORTEST_WINDOW_TOKENS = 2_048
 RESERVE_BYTES = 1536 * MB
 """For the server with its mapped indexes, two documents being read, and 100 MB that llama.cpp computes in."""
