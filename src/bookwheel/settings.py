@@ -164,7 +164,7 @@ class EngineSettings(Section):
     window_tokens: int | None = Field(
         None,
         ge=256,
-        description="What the engine accepts at most, prompt and answer together. 32,768 unless set, or memory has less; extractive 400,000.",
+        description="What it accepts at most, prompt and answer. Unset: 32,768 or what memory allows; extractive 400,000.",
     )
     budget_tokens: int | None = Field(
         None,

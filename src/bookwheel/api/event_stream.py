@@ -6,6 +6,7 @@ expect it. How events look is the dialect's: chat's here, another call's with th
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
 from typing import Generic, Protocol, TypeVar
@@ -93,7 +94,7 @@ class EventStream(Response, Generic[Sent]):
             raise
 
     async def _stream(self, send: Send) -> None:
-        self._quiet_since = asyncio.get_running_loop().time()
+        self._quiet_since = time.monotonic()
         beat = asyncio.create_task(self._keep_alive(send))
         try:
             async with aclosing(self._sent) as stream:
@@ -118,17 +119,16 @@ class EventStream(Response, Generic[Sent]):
         if not self._open:
             self._open = True
             await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
-        self._quiet_since = asyncio.get_running_loop().time()
+        self._quiet_since = time.monotonic()  # finding the loop for its clock takes a call of the system
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _keep_alive(self, send: Send) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            due = self._quiet_since + self._keep_alive_seconds
-            if loop.time() >= due:
+            left_seconds = self._quiet_since + self._keep_alive_seconds - time.monotonic()
+            if left_seconds <= 0:
                 await self._write(send, KEEP_ALIVE)
             else:
-                await asyncio.sleep(due - loop.time())
+                await asyncio.sleep(left_seconds)
 
 
 def _line(comment: Comment) -> bytes:

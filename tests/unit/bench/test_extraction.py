@@ -173,14 +173,13 @@ def test_a_tool_is_warmed_up_with_the_smallest_honest_file_alike() -> None:
     assert warm_up_file(files, expected(TEXT, name="epub/a.epub")) is None
 
 
-def test_the_peers_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peers_environment_is_made_once(tmp_path: Path) -> None:
     peers = tmp_path / "peers.txt"
     peers.write_text("nothing\n")
-    monkeypatch.setattr("bench.converting.PEERS", peers)
     folder = tmp_path / "environment"
     folder.mkdir()
     (folder / "peers.txt").write_text("nothing\n")
-    make_peers(folder)
+    make_peers(folder, peers)
     assert [path.name for path in folder.iterdir()] == ["peers.txt"]
 
 
