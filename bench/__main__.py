@@ -2,7 +2,20 @@
 
 import sys
 
-from bench import embedded, extraction, ingest, meanwhile, models, ocr, overhead, retrieval, tables, uploads
+from bench import (
+    embedded,
+    extraction,
+    ingest,
+    meanwhile,
+    misbehaving,
+    models,
+    ocr,
+    overhead,
+    retrieval,
+    streams,
+    tables,
+    uploads,
+)
 
 ALL = {
     "overhead": overhead.main,
@@ -15,6 +28,8 @@ ALL = {
     "retrieval": retrieval.main,
     "meanwhile": meanwhile.main,
     "embedded": embedded.main,
+    "streams": streams.main,
+    "misbehaving": misbehaving.main,
 }
 BY_DEFAULT = ("overhead", "uploads")
 

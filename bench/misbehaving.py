@@ -27,7 +27,7 @@ from bench.watching import Moment, WatchedServer, open_watched_server
 
 KEYS = [f"sk-bench-misbehaving-{number}" for number in range(4)]
 """One for each account."""
-CONNECT_SECONDS, SILENCE_SECONDS, RETRIES, CONCURRENCY = 0.5, 1.0, 1, 8
+CONNECT_SECONDS, SILENCE_SECONDS, RETRIES, CONCURRENCY = 0.5, 1.0, 1, 16
 ALLOWED_SECONDS = 8.0
 """For a request: two tries of at most 1.1 seconds and a pause between them, and the rest for a machine that is busy."""
 MOST_MEMORY_GROWTH_MB, MOST_OBJECTS_GROWTH, MOST_FDS_GROWTH = 16, 2_000, 4

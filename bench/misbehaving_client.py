@@ -74,7 +74,7 @@ class Asker:
             body = await response.read()
         if response.status != 200:
             return f"{response.status} {json.loads(body)['error']['code']}"
-        return _end_of_stream(body) if ask.streamed else _end_of_whole(json.loads(body))
+        return end_of_stream(body) if ask.streamed else end_of_whole(json.loads(body))
 
     async def _leave(self, ask: Ask) -> str:
         """Go away after the first bytes of a stream, or in the middle of waiting for a whole answer."""
@@ -107,7 +107,8 @@ async def ask_all(askers: Sequence[Asker], asks: Sequence[Ask], at_once: int) ->
     return ended
 
 
-def _end_of_stream(body: bytes) -> str:
+def end_of_stream(body: bytes) -> str:
+    """How a stream that began well ended."""
     events = [part[6:] for part in body.split(b"\n\n") if part.startswith(b"data: ")]
     if events[-1:] == [b"[DONE]"]:
         words = "".join(
@@ -118,6 +119,7 @@ def _end_of_stream(body: bytes) -> str:
     return f"200, then {last['error']['code']}" if "error" in last else "200, cut off"
 
 
-def _end_of_whole(answer: Any) -> str:
+def end_of_whole(answer: Any) -> str:
+    """How a whole answer of status 200 ended."""
     text = answer["choices"][0]["message"]["content"]
     return "200" if text == ANSWER_TEXT else f"200, but it says {text!r}"

@@ -34,6 +34,7 @@ UNREACHABLE, TIMED_OUT = "engine_unreachable", "engine_timed_out"
 BROKEN = f"200, then {UNREACHABLE}"
 ENDLESS = f"502 {UNREACHABLE} or 504 {TIMED_OUT}"
 """Whichever comes first: the most bytes of an answer, or the end of the time for it."""
+_STREAMED = re.compile(rb'"stream": ?true')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -299,7 +300,8 @@ async def _send_endlessly(exchange: Exchange, send: Callable[[bytes], None]) -> 
         await exchange.writer.drain()
 
 
-async def _serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One request after the other, as their paths say, until one side has had enough."""
     behaviours = {behaviour.name: behaviour.behave for behaviour in BEHAVIOURS}
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while not writer.is_closing():
@@ -307,7 +309,7 @@ async def _serve_connection(reader: asyncio.StreamReader, writer: asyncio.Stream
             length = _LENGTH.search(head)
             body = await reader.readexactly(int(length[1])) if length else b""
             path = head.split(b" ", 2)[1].decode()
-            exchange = Exchange(path, b'"stream":true' in body, reader, writer)
+            exchange = Exchange(path, bool(_STREAMED.search(body)), reader, writer)
             if path.endswith("/models"):
                 exchange.whole(MODELS)
             else:
@@ -334,7 +336,7 @@ def make_deaf() -> list[socket.socket]:
 
 async def _serve() -> None:
     deaf = make_deaf()
-    server = await asyncio.start_server(_serve_connection, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(serve_connection, "127.0.0.1", 0, backlog=1024)
     ports = (server.sockets[0].getsockname()[1], deaf[0].getsockname()[1])
     say(url=f"http://127.0.0.1:{ports[0]}", deaf_url=f"http://127.0.0.1:{ports[1]}")
     await asyncio.to_thread(sys.stdin.read)

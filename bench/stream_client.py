@@ -11,6 +11,7 @@ import sys
 import time
 from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ PROBE_PAUSE_SECONDS = 0.2
 PROBE_SECONDS = 20.0
 """A probe that has not been answered by then is given up, and counts as this long."""
 ENDLESS_WORDS = 1_000_000
+OK = b"HTTP/1.1 200"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ class Seen:
     idle_ms: list[float] = field(default_factory=list)
     loaded_ms: list[float] = field(default_factory=list)
 
+    @property
+    def trouble(self) -> str:
+        """What went wrong, in words; nothing where all went well."""
+        lost = f"{self.lost} events were lost or came twice." if self.lost else ""
+        failed = f"A request failed: {' '.join(self.failed.split())[:200]}" if self.failed else ""
+        return f"{lost} {failed}".strip()
+
 
 class Tally:
     """What all streams brought since the last `reset`."""
@@ -86,6 +95,7 @@ class Reader(asyncio.Protocol):
         self._tally = tally
         self._request = request
         self._rest = b""
+        self._is_open = False
         self._next = 0
         self._asked = 0.0
         loop = asyncio.get_running_loop()
@@ -122,7 +132,11 @@ class Reader(asyncio.Protocol):
             self.transport.abort()
 
     def _look_for_first(self, buffer: bytes) -> None:
-        if not buffer.startswith(b"HTTP/1.1 200"):
+        if not self._is_open:
+            if len(buffer) < len(OK):
+                return
+            self._is_open = buffer.startswith(OK)
+        if not self._is_open:
             self._fail(buffer[:300].decode("utf-8", "replace"))
         elif b"data: {" in buffer:
             self._tally.begun += 1
@@ -208,18 +222,17 @@ class Client:
         """Milliseconds to the first event of a stream of one word, counted apart from the others."""
         tally = Tally()
         reader = await self._connect(tally, 1)
-        try:
+        seconds = PROBE_SECONDS
+        with suppress(TimeoutError):
             async with asyncio.timeout(PROBE_SECONDS):
                 seconds = await reader.first
                 await reader.ended
-        except TimeoutError:
-            seconds = PROBE_SECONDS
         reader.abort()
         self.tally.failed = self.tally.failed or tally.failed
         return 1000 * seconds
 
     async def _connect(self, tally: Tally, words: int) -> Reader:
-        request = _request(self._load, words)
+        request = make_request(self._load, words)
         loop = asyncio.get_running_loop()
         _, reader = await loop.create_connection(lambda: Reader(tally, request), self._host, self._port)
         return reader
@@ -228,7 +241,8 @@ class Client:
         return time.process_time() + cpu_seconds(self._load.engine_pid)
 
 
-def _request(load: Load, words: int) -> bytes:
+def make_request(load: Load, words: int) -> bytes:
+    """The whole HTTP request for a stream of so many words."""
     asked = {"role": "user", "content": question(words, load.per_second)}
     body = json.dumps({"model": load.model, "messages": [*load.messages, asked], "stream": True}).encode()
     host = urlsplit(load.url).netloc

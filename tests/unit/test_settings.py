@@ -126,7 +126,7 @@ WRONG_IN_FILE = [
     ("[limits]\ngb_per_account = 0", ["limits.gb_per_account = 0", "greater than 0"]),
     ('[server]\nhost = "0.0.0.0"', ["server.host = 0.0.0.0", "loopback", "127.0.0.1", "keys"]),
     ('[engines.e]\nkind = "magic"', ["engines.e.kind = magic", "llama_cpp", "upstream", "extractive", "fake"]),
-    ('[engines.e]\nmodel = "m"', ["engines.e.kind", "required", "llama_cpp, upstream, extractive, fake"]),
+    ('[engines.e]\nmodel = "m"', ["engines.e.kind", "required", "llama_cpp, upstream, extractive, e5, fake"]),
     (f'{UPSTREAM}model = "m"', ["engines.e", "base_url", "http://"]),
     (f'{UPSTREAM}model = "m"\nbase_url = "ftp://host"', ["engines.e", "base_url", "http://", "https://"]),
     (f'{UPSTREAM}base_url = "http://host/v1"', ["engines.e", "model"]),

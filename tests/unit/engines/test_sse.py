@@ -85,3 +85,17 @@ def test_an_event_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def feed_all(pieces: list[bytes]) -> list[bytes]:
     parser = SseParser()
     return [event for piece in pieces for event in parser.feed(piece)]
+
+
+def test_an_event_that_comes_in_very_many_pieces_is_one_event() -> None:
+    parser = SseParser()
+    assert all(parser.feed(piece) == [] for piece in (b"data: ", *[b"one\ndata:"] * 10_000, b"end\n"))
+    assert parser.feed(b"\n") == [b"one\n" * 10_000 + b"end"]
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\n\n"])
+def test_an_event_ends_wherever_its_blank_line_is_cut(end: bytes) -> None:
+    stream = b"data: one" + end
+    for cut in range(len(stream) + 1):
+        parser = SseParser()
+        assert parser.feed(stream[:cut]) + parser.feed(stream[cut:]) == [b"one"]
