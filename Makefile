@@ -9,7 +9,7 @@ NODE_READY := tests/acceptance/node/node_modules/.ready
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_LINK_MODE ?= copy
 
-.PHONY: help demo serve test lint format bench evals lock clean
+.PHONY: help demo serve test lint format native bench evals lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,11 @@ lint: $(SYNCED) ## Check style and types
 format: $(SYNCED) ## Put the code into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+native: $(SYNCED) ## Build the embedded engine for this very processor (cmake and a C++ compiler; a quarter of an hour)
+	CMAKE_ARGS="-DLLAMA_LLGUIDANCE=OFF -DLLAMA_BUILD_BORINGSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF" \
+		$(UV) pip install --python $(BIN)/python --no-deps --reinstall-package xllamacpp --no-binary xllamacpp \
+		"$$(grep -o '^xllamacpp==[0-9.]*' requirements.lock)"
 
 bench: $(SYNCED) ## Measure speed and memory beside the alternatives
 	$(BIN)/python -m bench

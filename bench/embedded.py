@@ -7,6 +7,7 @@ The rounds of all variants are interleaved, and each variant stands beside xllam
 
 import argparse
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -294,4 +295,13 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    if options.native and not _has_engine(options.native):
+        parser.error(f"{options.native}: give a Python interpreter that has xllamacpp")
     return options
+
+
+def _has_engine(python: str) -> bool:
+    try:
+        return subprocess.run([python, "-c", "import xllamacpp"], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False

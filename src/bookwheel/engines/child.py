@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import IO
 
 from bookwheel.engines.engine import EngineHealth
+from bookwheel.engines.machine import THREADS_ENVIRONMENT
 from bookwheel.engines.upstream import UpstreamEngine
 from bookwheel.errors import EngineUnreachable
 from bookwheel.logs import log
+from bookwheel.settings import environment_without_settings
 
 LOAD_SECONDS = 300.0
 FIRST_PAUSE_SECONDS = 0.5
@@ -130,7 +132,10 @@ class EngineChild:
 
     async def _stay_with_child(self, child_log: IO[bytes]) -> bool:
         command = (sys.executable, "-m", self._config.module)
-        child = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=child_log)
+        environment = environment_without_settings() | THREADS_ENVIRONMENT
+        child = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=child_log, env=environment
+        )
         listening: Listening | None = None
         try:
             listening = await self._wait_until_listening(child)

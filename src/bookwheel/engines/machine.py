@@ -17,9 +17,9 @@ THREADS_ENVIRONMENT = {"GOMP_SPINCOUNT": "500"}
 """How an engine's threads wait for each other, some 700 times a token: 500 turns, 10 to 30 µs, then asleep.
 
 GNU OpenMP, with which the wheel is built, reads it when it is loaded; its own 300,000 turns starve the thread that is waited
-for as soon as another process wants the core. Two cores, 0.5B, tokens written a second, on an idle machine and beside one
-busy process of the same priority: 500 turns 48 and 15, 300,000 turns 47 and 2, asleep at once 30 and 21, one thread 31 and
-13. Beside two workers that read documents, whose priority is lower: 38, 38, 26 and 29.
+for as soon as another process wants the core. Tokens that 0.5B writes a second on two cores, idle, beside two workers that
+read documents at their lower priority, and beside one busy process of the same priority: 400 to 1,000 turns 48, 38 and
+14 to 17; 300,000 turns 47, 39 and 2; asleep at once 30, 26 and 21; one thread 30, 29 and 13.
 """
 SYSTEM = Path("/")
 LONGEST_WINDOW_TOKENS = 32_768

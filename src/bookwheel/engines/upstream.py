@@ -32,6 +32,10 @@ REST_SECONDS = 60.0
 """For how long an engine that could not count is not asked to."""
 SLACK = 1.1
 """Of the silence that is allowed, how much passes at the most before a stream is given up."""
+LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
+"""Of a whole answer: 32,768 tokens with twenty `top_logprobs` each."""
+LARGEST_EMBEDDINGS_BYTES = 256 * 1024 * 1024
+"""2,048 inputs of 4,096 dimensions, in digits."""
 _OWN_KEY_REFUSED = (401, 403, 407)
 _REFUSED = (400, 413, 422)
 
@@ -95,8 +99,8 @@ class UpstreamEngine:
         timeout = aiohttp.ClientTimeout(total=ASIDE_SECONDS)
         try:
             async with self._open_session().get(f"{self._base_url}/models", timeout=timeout) as response:
-                await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
+                await self._read(response, LARGEST_ANSWER_BYTES)
+        except (aiohttp.ClientError, TimeoutError, EngineUnreachable) as error:
             return EngineHealth(ready=False, detail=f"{self._base_url} does not answer ({_reason(error)}).")
         if response.status in _OWN_KEY_REFUSED:
             return EngineHealth(ready=False, detail=f"It refuses engines.{self.name}.api_key.")
@@ -105,7 +109,7 @@ class UpstreamEngine:
 
     async def complete(self, request: EngineRequest) -> Completion:
         async with self._post("chat/completions", self._chat_body(request, stream=False)) as (response, _):
-            answer = self._object(await response.read())
+            answer = self._object(await self._read(response, LARGEST_ANSWER_BYTES))
             if not isinstance(answer.get("choices"), list) or not _has_shape(answer, "message"):
                 raise self._unreachable("sent an answer without choices")
         if self._dialect.renames_thoughts:
@@ -128,7 +132,7 @@ class UpstreamEngine:
 
     async def embed(self, body: dict[str, Any]) -> Embeddings:
         async with self._post("embeddings", body | {"model": self.model}) as (response, _):
-            answer = self._object(await response.read())
+            answer = self._object(await self._read(response, LARGEST_EMBEDDINGS_BYTES))
             if not isinstance(answer.get("data"), list):
                 raise self._unreachable("sent no embeddings")
         return answer
@@ -142,9 +146,10 @@ class UpstreamEngine:
             async with self._post("chat/completions", self._chat_body(request, stream=True)) as (response, silence):
                 if response.content_type == "application/json":  # an engine that does not stream
                     raise self._unreachable("answered a request for a stream with something else")
-                parser = SseParser()
-                async for data in response.content.iter_any():
-                    self._put_off(silence)
+                parser, now = SseParser(), asyncio.get_running_loop().time
+                while data := await response.content.readany():
+                    if b"\n" in data:  # bytes of a line that never ends are no sign of life
+                        self._put_off(silence, now())
                     chunks, ending = self._chunks(parser, data)
                     if chunks:
                         has_begun = True
@@ -248,7 +253,7 @@ class UpstreamEngine:
         method, data = ("GET", None) if body is None else ("POST", _encode(body))
         timeout = aiohttp.ClientTimeout(total=ASIDE_SECONDS)
         async with self._open_session().request(method, url, data=data, timeout=timeout) as response:
-            answer = await response.read()
+            answer = await self._read(response, LARGEST_ANSWER_BYTES)
         if response.status in _REFUSED:
             return {}
         if response.status != 200:
@@ -261,20 +266,29 @@ class UpstreamEngine:
             raise NoSuchCall(f"{method} {url} answered with something else than JSON")
         return fields
 
-    def _put_off(self, silence: asyncio.Timeout) -> None:
+    async def _read(self, response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+        """All of a body. Raises EngineUnreachable as soon as it is larger than it may be."""
+        pieces: list[bytes] = []
+        size = 0
+        while data := await response.content.readany():
+            size += len(data)
+            if size > most_bytes:
+                raise self._unreachable("sent an answer that does not end")
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def _put_off(self, silence: asyncio.Timeout, now: float) -> None:
         """Give a stream that just spoke its time again, and a tenth more.
 
         Moving a timer at every event costs more than all else that is done for it (aiohttp's `sock_read` moves two): so
         it is moved when less than the set time is left of it.
         """
-        now = asyncio.get_running_loop().time()
         ends = silence.when()
         if ends is not None and ends < now + self._silence_seconds:
             silence.reschedule(now + SLACK * self._silence_seconds)
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
-        body = await response.content.read(READ_BUFFER_BYTES)
-        error = _error_object(body)
+        error = _error_object(await self._read(response, LARGEST_ANSWER_BYTES))
         if response.status in _OWN_KEY_REFUSED:
             return self._unreachable(f"refuses Bookwheel's own key: check engines.{self.name}.api_key", may_pass=False)
         own_fault = self._dialect.own_fault

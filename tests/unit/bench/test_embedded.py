@@ -181,6 +181,7 @@ def test_parts_are_printed_and_a_quick_run_writes_nothing(
         (["speed"], "there is no part speed; there are settings, parallel, pauses, cache"),
         (["--weights", "tiny"], "give it as NAME=FILE"),
         (["--weights", "tiny=/nowhere.gguf"], "FILE being a GGUF file"),
+        (["--native", "/nowhere/python"], "give a Python interpreter that has xllamacpp"),
     ],
 )
 def test_a_wrong_command_says_what_is_right(
