@@ -120,3 +120,24 @@ async def test_a_refusal_that_comes_in_pieces_is_read_to_its_end() -> None:
             await engine.complete(ASKED)
     assert sent.is_set()
     assert caught.value.as_error_object()["code"] == "context_length_exceeded"
+
+
+async def test_documents_do_not_follow_a_redirect_to_another_place() -> None:
+    asked_elsewhere: list[bytes] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked_elsewhere.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    other = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
+    place = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1/chat/completions"
+
+    async def redirect(write: Write) -> None:
+        await write(f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n".encode())
+
+    async with engine_that(redirect) as engine:
+        with pytest.raises(EngineUnreachable, match=r"leads elsewhere: set engines\.odd\.base_url") as raised:
+            await engine.complete(ASKED)
+    assert not raised.value.may_pass
+    assert asked_elsewhere == []
+    other.close()

@@ -197,9 +197,9 @@ class UpstreamEngine:
         try:
             async with (
                 asyncio.timeout(self._silence_seconds) as silence,
-                self._open_session().post(url, data=_encode(body), headers=headers) as response,
+                self._open_session().post(url, data=_encode(body), headers=headers, allow_redirects=False) as response,
             ):
-                if response.status >= 400:
+                if response.status >= 300:
                     raise await self._refusal(response)
                 has_answered = True
                 yield response, silence
@@ -288,6 +288,10 @@ class UpstreamEngine:
             silence.reschedule(now + SLACK * self._silence_seconds)
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
+        if response.status < 400:  # documents go where the settings say, and nowhere else
+            return self._unreachable(
+                f"leads elsewhere: set engines.{self.name}.base_url to its address", may_pass=False
+            )
         error = _error_object(await self._read(response, LARGEST_ANSWER_BYTES))
         if response.status in _OWN_KEY_REFUSED:
             return self._unreachable(f"refuses Bookwheel's own key: check engines.{self.name}.api_key", may_pass=False)
