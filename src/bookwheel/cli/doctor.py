@@ -26,6 +26,8 @@ from bookwheel.tokens import count_tokens
 
 LEAST_FREE_GB = 2
 ENGINE_SECONDS = 60.0
+LOADING_KINDS = ("llama_cpp", "e5")
+"""Engines that load their weights first."""
 SAMPLE = "A bookwheel turns. 书轮转动。\n"
 
 
@@ -118,7 +120,7 @@ async def _check_engine(engine: Engine) -> Finding:
     await engine.start()
     try:
         health = await engine.health()
-        while engine.kind == "llama_cpp" and not health.ready:
+        while engine.kind in LOADING_KINDS and not health.ready:
             await asyncio.sleep(0.2)
             health = await engine.health()
     finally:
