@@ -299,7 +299,10 @@ async def worker_of(text_path: Path) -> int:
 async def is_gone(process_id: int) -> bool:
     """Whether a process ends."""
     for _ in range(PATIENCE):
-        if not psutil.pid_exists(process_id) or psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(process_id).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         await asyncio.sleep(0.02)
     return False
