@@ -198,8 +198,9 @@ class Answering:
         clock.lap("waiting")
         asked = Asked(question.account_id, conversation, files, await count_documents(conversation, files))
         room = await _room(engine, question)
-        plan = self._plan(engine, question, asked, room)
+        plan, tighter = self._plan(engine, question, asked, room), None
         for _ in range(FITTINGS):
+            plan = tighter or plan
             gathered = await self._gather(engine, question, asked, plan)
             clock.lap("searching")
             request = _request(question, gathered, plan)
@@ -208,7 +209,6 @@ class Answering:
             clock.lap("counting")
             if tighter is None:
                 break
-            plan = tighter
         context = context_report(engine, asked.tokens, plan, gathered, clock.milliseconds)
         return PreparedAnswer(question.chat.model, engine, request, context, gathered, question.wanted)
 
