@@ -32,6 +32,7 @@ LAYERS = (
     (
         "wire",
         "document",
+        "conversion",
         "tokens",
         "terms",
         "numerals",

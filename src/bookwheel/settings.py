@@ -7,6 +7,7 @@ the setting and says what is allowed.
 
 import os
 import tomllib
+from base64 import b64decode
 from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import ip_address
@@ -67,6 +68,9 @@ class AccountSettings(Section):
         min_length=1,
         description="Bearer keys, in plain text or as `sha256:` and the 64 hex digits of the key's SHA-256.",
     )
+    callback_secret: SecretStr | None = Field(
+        None, description="Signs the callbacks of its batches, instead of batches.callback_secret."
+    )
 
     @field_validator("keys")
     @classmethod
@@ -80,6 +84,13 @@ class AccountSettings(Section):
             elif len(text) < 8:
                 raise ValueError("a key has at least 8 characters")
         return keys
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _secret_can_sign(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            _refuse_weak_secret(secret.get_secret_value())
+        return secret
 
 
 class LimitSettings(Section):
@@ -143,6 +154,32 @@ class ReadingSettings(Section):
         2, ge=1, le=256, description="Parts that the engine reads side by side for one question (`thorough`)."
     )
     thorough_parts: int = Field(500, ge=1, description="Parts that one question may have the engine read (`thorough`).")
+
+
+class BatchSettings(Section):
+    """How batches are run. How many lines an engine answers at once is the engine's `batch_concurrency`."""
+
+    lines: int = Field(50_000, ge=1, le=1_000_000, description="Most lines of a batch input file.")
+    line_mb: int = Field(6, ge=1, le=64, description="Longest line, in MB.")
+    retries: int = Field(
+        5,
+        ge=0,
+        le=20,
+        description="Tries of a line after the first where the engine answers 429 or 5xx, with growing pauses.",
+    )
+    callbacks: bool = Field(
+        False, description="Whether a batch may name a URL that is told of its end. Private addresses are never called."
+    )
+    callback_secret: SecretStr | None = Field(
+        None, description="Signs callbacks (Standard Webhooks): `whsec_` and base64. Needed for callbacks."
+    )
+
+    @field_validator("callback_secret")
+    @classmethod
+    def _secret_can_sign(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            _refuse_weak_secret(secret.get_secret_value())
+        return secret
 
 
 class EngineSettings(Section):
@@ -267,6 +304,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = Field(default_factory=LimitSettings, description=LimitSettings.__doc__)
     ingest: IngestSettings = Field(default_factory=IngestSettings, description=IngestSettings.__doc__)
     reading: ReadingSettings = Field(default_factory=ReadingSettings, description=ReadingSettings.__doc__)
+    batches: BatchSettings = Field(default_factory=BatchSettings, description=BatchSettings.__doc__)
     engines: dict[str, EngineSettings] = Field(
         default_factory=dict,
         description="[engines.NAME]. None: the embedded default model if it is there, else extractive.",
@@ -297,6 +335,11 @@ class Settings(BaseSettings):
         chatting = self._chatting()
         if len(chatting) > 1 and "default" not in self.models and not set(QWEN_LONG_NAMES) <= set(self.models):
             raise ValueError(f"models.default is missing: say which of {', '.join(sorted(chatting))} serves qwen-long")
+        if self.batches.callbacks and not self._every_account_signs():
+            raise ValueError(
+                "batches.callbacks = true: callbacks are signed; set batches.callback_secret to whsec_ and the base64 of 32 "
+                "random bytes"
+            )
         if not self.accounts and not is_loopback(self.server.host):
             raise ValueError(
                 f"server.host = {self.server.host}: without keys only loopback (127.0.0.1, ::1, localhost) is allowed; "
@@ -321,6 +364,10 @@ class Settings(BaseSettings):
         """Where the weights of embedded models are kept."""
         return self.data_dir / "models"
 
+    def _every_account_signs(self) -> bool:
+        own = [account.callback_secret for account in self.accounts.values()]
+        return self.batches.callback_secret is not None or bool(own and all(own))
+
     def _chatting(self) -> list[str]:
         """The engines that may answer questions: those that embed do not."""
         return [name for name, engine in self.engines.items() if engine.kind != "e5"]
@@ -335,6 +382,16 @@ class Settings(BaseSettings):
 def key_digest(key: str) -> str:
     """The SHA-256 of a key as the settings have it, in lower-case hex digits."""
     return key.removeprefix("sha256:").lower() if key.startswith("sha256:") else sha256(key.encode()).hexdigest()
+
+
+def _refuse_weak_secret(secret: str) -> None:
+    """Raise ValueError unless a secret can sign callbacks: `whsec_` and the base64 of 24 to 64 bytes (Standard Webhooks)."""
+    try:
+        size_bytes = len(b64decode(secret.removeprefix("whsec_"), validate=True)) if secret.startswith("whsec_") else 0
+    except ValueError:
+        size_bytes = 0
+    if not 24 <= size_bytes <= 64:
+        raise ValueError("a secret for callbacks is whsec_ and the base64 of 24 to 64 random bytes")
 
 
 def _refuse_shared_keys(accounts: Mapping[str, AccountSettings]) -> None:
@@ -452,7 +509,11 @@ def _one_line(error: ValidationError) -> str:
 
 def _may_be_secret(place: list[str], error_type: str) -> bool:
     """Whether what was given may be a key: also where a table was expected, and somebody wrote its key instead."""
-    return "keys" in place or "api_key" in place or error_type in ("model_type", "dict_type", "model_attributes_type")
+    return bool({"keys", "api_key", "callback_secret"} & set(place)) or error_type in (
+        "model_type",
+        "dict_type",
+        "model_attributes_type",
+    )
 
 
 def _section_at(place: list[str]) -> type[BaseModel]:

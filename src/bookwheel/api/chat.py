@@ -2,17 +2,15 @@
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from bookwheel.answering.answer import Answering
-from bookwheel.answering.conversation import text_of
+from bookwheel.answering.chat_request import read_chat
 from bookwheel.api.event_stream import ChatDialect, EventStream, until_disconnect
-from bookwheel.api.json_body import JsonResponse, convert, read_json_object
+from bookwheel.api.json_body import JsonResponse, read_json_object
 from bookwheel.api.operation import Operation
 from bookwheel.api.progress import answer_with_progress
-from bookwheel.errors import InvalidRequest
 from bookwheel.settings import MB, ServerSettings
 from bookwheel.wire.chat import ChatBody, ChatChunk, ChatCompletion
 
@@ -44,33 +42,3 @@ class ChatCalls:
     async def _complete(self, account_id: str, chat: ChatBody, body: dict[str, Any]) -> Response:
         prepared = await self._answering.prepare(account_id, chat, body)
         return JsonResponse(await self._answering.complete(prepared))
-
-
-def read_chat(body: dict[str, Any]) -> ChatBody:
-    """The fields of a chat request that we read, but the messages. Raises InvalidRequest, in the wire contract's words."""
-    if not body.get("model"):
-        raise InvalidRequest("you must provide a model parameter.", param="model")
-    if body.get("messages", []) == []:
-        raise InvalidRequest("[] is too short - 'messages'", param="messages")
-    chat = convert(body, ChatBody)
-    _check_ranges(chat)
-    if chat.response_format and chat.response_format.get("type") == "json_object":
-        _check_mentions_json(body["messages"])
-    return msgspec.structs.replace(chat, messages=[])  # `body` has them: a second copy would keep files given in them
-
-
-def _check_ranges(chat: ChatBody) -> None:
-    if chat.temperature is not None and not 0 <= chat.temperature < 2:
-        raise InvalidRequest("Temperature should be in [0.0, 2.0)", param="temperature")
-    if chat.top_p is not None and not 0 < chat.top_p <= 1:
-        raise InvalidRequest("Range of top_p should be (0.0, 1.0]", param="top_p")
-    if chat.presence_penalty is not None and not -2 <= chat.presence_penalty <= 2:
-        raise InvalidRequest("Presence_penalty should be in [-2.0, 2.0]", param="presence_penalty")
-
-
-def _check_mentions_json(messages: list[dict[str, Any]]) -> None:
-    if not any("json" in text_of(message).lower() for message in messages):
-        raise InvalidRequest(
-            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
-            param="messages",
-        )

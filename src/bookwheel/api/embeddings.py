@@ -6,16 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bookwheel.api.event_stream import until_disconnect
-from bookwheel.api.json_body import JsonResponse, convert, read_json_object
+from bookwheel.api.json_body import JsonResponse, read_json_object
 from bookwheel.api.operation import Operation
-from bookwheel.engines.embedding import embed
+from bookwheel.engines.embedding import embed, read_embedding
 from bookwheel.engines.engine import Engine
 from bookwheel.engines.roster import Roster
-from bookwheel.errors import InvalidRequest, ModelNotFound
+from bookwheel.errors import ModelNotFound
 from bookwheel.settings import MB, ServerSettings
 from bookwheel.wire.embeddings import EmbeddingBody, EmbeddingList
-
-MOST_INPUTS = 2_048
 
 
 class EmbeddingCalls:
@@ -47,26 +45,3 @@ class EmbeddingCalls:
         if model not in self._roster.names:
             raise ModelNotFound(model)
         return self._roster.engines[self._roster.names[model]]
-
-
-def read_embedding(body: dict[str, Any]) -> tuple[EmbeddingBody, int]:
-    """The fields of a request that we read, and how many vectors it asks for. Raises InvalidRequest."""
-    if not body.get("model"):
-        raise InvalidRequest("you must provide a model parameter.", param="model")
-    if body.get("input", "") in ("", []):
-        raise InvalidRequest("'input' must not be empty.", param="input")
-    wanted = convert(body, EmbeddingBody)
-    inputs = _count_inputs(wanted.input)
-    if inputs > MOST_INPUTS:
-        raise InvalidRequest(f"Too many inputs: {inputs}; at most {MOST_INPUTS} in one request.", param="input")
-    return wanted, inputs
-
-
-def _count_inputs(given: str | list[str | int | list[int]]) -> int:
-    """A text and a list of token ids are one input. Raises InvalidRequest for a list of several kinds."""
-    kinds = {type(one) for one in given}
-    if isinstance(given, str) or kinds == {int}:
-        return 1
-    if len(kinds) > 1:
-        raise InvalidRequest("'input' must be all texts or all token ids.", param="input")
-    return len(given)

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from bookwheel.accounts.rates import Rates
-from bookwheel.api.json_body import JsonResponse, convert
+from bookwheel.api.json_body import JsonResponse
 from bookwheel.api.operation import Operation, Parameter
 from bookwheel.api.uploads import HEAD_BYTES, Upload, receive_upload
+from bookwheel.conversion import convert
 from bookwheel.errors import FileStillParsing, InvalidRequest, NotFound
 from bookwheel.extraction.recognise import advice, is_readable, recognise
 from bookwheel.files.files import BATCH_PURPOSE, DOCUMENT_PURPOSES, Files, NewFile

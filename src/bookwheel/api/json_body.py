@@ -1,8 +1,7 @@
-"""JSON in and out of HTTP, with msgspec, and its complaints in the wire contract's words."""
+"""JSON in and out of HTTP, with msgspec."""
 
 import asyncio
-import re
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -10,10 +9,7 @@ from starlette.responses import Response
 
 from bookwheel.errors import BodyTooLarge, InvalidRequest
 
-T = TypeVar("T")
-
 DECODE_IN_THREAD_BYTES = 1024 * 1024
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -38,25 +34,6 @@ async def read_json_object(request: Request, limit_bytes: int) -> dict[str, Any]
     if not isinstance(value, dict):
         raise InvalidRequest("The request body must be a JSON object.")
     return value
-
-
-def convert(value: Any, shape: type[T], *, strict: bool = True) -> T:
-    """A value in its shape. Raises InvalidRequest with `param` naming the field that does not fit."""
-    try:
-        return msgspec.convert(value, shape, strict=strict)
-    except msgspec.ValidationError as error:
-        raise invalid(error) from None
-
-
-def invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """msgspec's complaint as ours: the field's name in front."""
-    text = str(error)
-    found = _PLACE.search(text)
-    reason = _PLACE.sub("", text).replace("`", "'")
-    if found and found[1]:
-        return InvalidRequest(f"Invalid '{found[1]}': {reason}.", param=found[1])
-    missing = re.search(r"missing required field '(\w+)'", reason)
-    return InvalidRequest(f"Invalid request: {reason}.", param=missing[1] if missing else None)
 
 
 async def _read_body(request: Request, limit_bytes: int) -> bytes:

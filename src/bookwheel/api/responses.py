@@ -12,13 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bookwheel.answering.answer import Answering
+from bookwheel.answering.chat_request import read_chat
 from bookwheel.answering.responses_input import as_chat, in_own_words, refuse_unsupported
 from bookwheel.answering.responses_output import ResponseDraft
-from bookwheel.api.chat import read_chat
 from bookwheel.api.event_stream import Comment, EventStream, until_disconnect
-from bookwheel.api.json_body import JsonResponse, convert, encode, read_json_object
+from bookwheel.api.json_body import JsonResponse, encode, read_json_object
 from bookwheel.api.operation import Operation
 from bookwheel.api.progress import answer_with_progress
+from bookwheel.conversion import convert
 from bookwheel.errors import ApiError, InvalidRequest, NotFound
 from bookwheel.settings import MB, ServerSettings
 from bookwheel.wire.chat import ChatBody

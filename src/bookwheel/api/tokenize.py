@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bookwheel.answering.answer import Answering
+from bookwheel.answering.chat_request import read_chat
 from bookwheel.answering.conversation import text_of
-from bookwheel.api.chat import read_chat
 from bookwheel.api.event_stream import until_disconnect
-from bookwheel.api.json_body import convert, encode, read_json_object
+from bookwheel.api.json_body import encode, read_json_object
 from bookwheel.api.operation import Operation
+from bookwheel.conversion import convert
 from bookwheel.engines.engine import EngineRequest
 from bookwheel.engines.roster import Roster
 from bookwheel.errors import EngineTimedOut, EngineUnreachable, InvalidRequest

@@ -10,8 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bookwheel.conversion import convert
 from bookwheel.engines.engine import Embeddings, Engine
-from bookwheel.errors import EngineUnreachable
+from bookwheel.errors import EngineUnreachable, InvalidRequest
+from bookwheel.wire.embeddings import EmbeddingBody
+
+MOST_INPUTS = 2_048
+
+
+def read_embedding(body: dict[str, Any]) -> tuple[EmbeddingBody, int]:
+    """The fields of a request that we read, and how many vectors it asks for. Raises InvalidRequest."""
+    if not body.get("model"):
+        raise InvalidRequest("you must provide a model parameter.", param="model")
+    if body.get("input", "") in ("", []):
+        raise InvalidRequest("'input' must not be empty.", param="input")
+    wanted = convert(body, EmbeddingBody)
+    inputs = _count_inputs(wanted.input)
+    if inputs > MOST_INPUTS:
+        raise InvalidRequest(f"Too many inputs: {inputs}; at most {MOST_INPUTS} in one request.", param="input")
+    return wanted, inputs
 
 
 async def embed(engine: Engine, body: dict[str, Any], inputs: int) -> Embeddings:
@@ -47,3 +64,13 @@ def _numbers(sent: Any) -> NDArray[np.float32]:
 
 def _broken(engine: Engine, what: str) -> EngineUnreachable:
     return EngineUnreachable(f"The engine {engine.name} sent {what}.")
+
+
+def _count_inputs(given: str | list[str | int | list[int]]) -> int:
+    """A text and a list of token ids are one input. Raises InvalidRequest for a list of several kinds."""
+    kinds = {type(one) for one in given}
+    if isinstance(given, str) or kinds == {int}:
+        return 1
+    if len(kinds) > 1:
+        raise InvalidRequest("'input' must be all texts or all token ids.", param="input")
+    return len(given)

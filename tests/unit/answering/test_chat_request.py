@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bookwheel.api.chat import read_chat
+from bookwheel.answering.chat_request import read_chat
 from bookwheel.errors import InvalidRequest
 
 CHAT: dict[str, Any] = {"model": "qwen-long", "messages": [{"role": "user", "content": "Hi"}]}
