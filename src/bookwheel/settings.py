@@ -37,6 +37,11 @@ DEFAULT_BUDGET_TOKENS = {"extractive": 16_000, "llama_cpp": 2_000}
 DEFAULT_WHOLE_TOKENS = {"llama_cpp": 6_000}
 """What was read whole is kept, so that only the first question waits for it; excerpts are others for each question."""
 
+BATCH_LINES = 2
+"""Answered at once by an engine of our own that is not asked for a number: each takes a core."""
+UPSTREAM_BATCH_LINES = 16
+"""The same of an engine elsewhere: servers batch that many well, and hardly any refuses them."""
+
 EngineKind = Literal["llama_cpp", "upstream", "extractive", "e5", "fake"]
 Dialect = Literal["openai", "vllm", "sglang", "ollama", "lm_studio", "llama_server", "dashscope"]
 
@@ -222,6 +227,9 @@ class EngineSettings(Section):
     concurrency: int = Field(
         0, ge=0, description="Answers at once; more wait, accounts taking turns. 0: no limit; llama_cpp: its slots."
     )
+    batch_concurrency: int = Field(
+        0, ge=0, description="Batch lines answered at once. 0: by kind; upstream three quarters of concurrency, or 16."
+    )
     queue: int = Field(100, ge=0, description="Requests that may wait for their turn; more are refused with 429.")
     queue_seconds: float = Field(300.0, gt=0, description="How long a request may wait for its turn.")
     retries: int = Field(
@@ -260,6 +268,20 @@ class EngineSettings(Section):
     def most_at_once(self) -> int:
         """Answers at once; 0: no limit."""
         return self.concurrency or (self.slots if self.kind == "llama_cpp" else 0)
+
+    @property
+    def most_batch_lines(self) -> int:
+        """Batch lines answered at once: fewer than the engine can, where that is known, so that a question finds a place."""
+        if self.batch_concurrency:
+            return self.batch_concurrency
+        if self.kind == "upstream":
+            return max(1, self.concurrency * 3 // 4) if self.concurrency else UPSTREAM_BATCH_LINES
+        return max(1, self.slots - 1) if self.kind == "llama_cpp" else BATCH_LINES
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether its answers take the cores that this server runs on, each slowing the others down."""
+        return self.kind != "upstream"
 
     @property
     def window(self) -> int:
@@ -509,11 +531,8 @@ def _one_line(error: ValidationError) -> str:
 
 def _may_be_secret(place: list[str], error_type: str) -> bool:
     """Whether what was given may be a key: also where a table was expected, and somebody wrote its key instead."""
-    return bool({"keys", "api_key", "callback_secret"} & set(place)) or error_type in (
-        "model_type",
-        "dict_type",
-        "model_attributes_type",
-    )
+    is_table = error_type in ("model_type", "dict_type", "model_attributes_type")
+    return is_table or bool({"keys", "api_key", "callback_secret"} & set(place))
 
 
 def _section_at(place: list[str]) -> type[BaseModel]:

@@ -14,6 +14,7 @@ import pytest
 import tomli_w
 from openai import APIError, AuthenticationError, InternalServerError, NotFoundError, OpenAI, RateLimitError
 
+from support.embedder import RecordingEmbedder, answer_vectors
 from support.engine import (
     Desk,
     RecordingEngine,
@@ -175,6 +176,7 @@ def test_more_than_may_wait_are_told_when_to_come_again(tmp_path: Path, engine: 
         health = client._client.get(f"{server.url}/health")
         wait_until(lambda: client._client.get(f"{server.url}/health").json()["engines"]["one"]["waiting"] == 1)
         assert health.json()["engines"]["one"]["running"] == 1
+        assert health.json()["engines"]["one"]["running_background"] == 0
         with pytest.raises(RateLimitError) as raised:
             ask(client)
         assert 1 <= int(raised.value.response.headers["retry-after"]) <= 60
@@ -202,6 +204,31 @@ def test_one_accounts_many_questions_do_not_keep_another_waiting(tmp_path: Path,
         release.set()
         assert [answer.result(30) for answer in asked] == ["Done"] * 7
     assert [request["user"] for request in engine.requests].index("ada") == 1
+
+
+def test_one_accounts_many_texts_do_not_keep_anothers_waiting(tmp_path: Path) -> None:
+    embedder, release = RecordingEmbedder().start(), threading.Event()
+    embedder.behave = hold_until(release, answer_vectors())
+    engines = {"one": embedder.settings(concurrency=1), "fake": {"kind": "fake"}}
+    accounts = {"ely": {"keys": ["ely-key-1"]}, "ada": {"keys": ["ada-key-1"]}}
+    settings = {"engines": engines, "accounts": accounts, "models": {"default": "fake", "vectors": "one"}}
+    with serving(tmp_path, settings) as server, ThreadPoolExecutor(8) as pool:
+        ely, ada = client_of(server, "ely-key-1"), client_of(server, "ada-key-1")
+
+        def embed(client: OpenAI, text: str) -> int:
+            return len(client.embeddings.create(model="vectors", input=text).data)
+
+        def wait_for(count: int) -> None:
+            wait_until(lambda: ely._client.get(f"{server.url}/health").json()["engines"]["one"]["waiting"] == count)
+
+        asked = [pool.submit(embed, ely, "ely's") for _ in range(6)]
+        wait_for(5)
+        asked.append(pool.submit(embed, ada, "ada's"))
+        wait_for(6)
+        release.set()
+        assert [answer.result(30) for answer in asked] == [1] * 7
+    assert [request["input"] for request in embedder.requests].index("ada's") == 1
+    embedder.close()
 
 
 def test_who_goes_away_while_waiting_leaves_the_queue(tmp_path: Path, engine: RecordingEngine) -> None:

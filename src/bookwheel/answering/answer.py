@@ -75,6 +75,7 @@ class _Question:
     conversation: Conversation
     options: dict[str, Any]
     say: Say
+    is_background: bool
 
     @property
     def wanted(self) -> BookwheelOptions:
@@ -91,18 +92,26 @@ class Answering:
         self._gathering = Gathering(desk, settings, digests)
 
     async def prepare(
-        self, account_id: str, chat: ChatBody, body: dict[str, Any], say: Say = say_nothing
+        self,
+        account_id: str,
+        chat: ChatBody,
+        body: dict[str, Any],
+        say: Say = say_nothing,
+        *,
+        is_background: bool = False,
     ) -> PreparedAnswer:
         """Do everything that comes before the answer. `body` is the request as it came, `chat` what we read of it.
 
-        `say` is told how far the engine is where it reads the documents first (`thorough`).
+        `say` is told how far the engine is where it reads the documents first (`thorough`). With
+        `is_background` nobody waits for the answer right now: the questions of those who wait go first.
         """
         engines = self._roster.serving(chat.model)
         messages = body["messages"]
         await self._attachments.take(account_id, messages)
         conversation = with_last_documents(read_conversation(messages))
         options = {name: value for name, value in body.items() if name not in OWN_FIELDS}
-        return await self._prepare_for(engines, _Question(account_id, chat, messages, conversation, options, say))
+        question = _Question(account_id, chat, messages, conversation, options, say, is_background)
+        return await self._prepare_for(engines, question)
 
     async def complete(self, prepared: PreparedAnswer) -> Completion:
         """The whole answer."""
@@ -188,6 +197,7 @@ class Answering:
             question.options,
             question.conversation.question,
             account_id=question.account_id,
+            is_background=question.is_background,
         )
         return PreparedAnswer(question.chat.model, engine, request, None, Gathered({}, ()), BookwheelOptions())
 
@@ -196,7 +206,8 @@ class Answering:
         conversation = question.conversation
         files = await self._desk.check(question.account_id, conversation)
         clock.lap("waiting")
-        asked = Asked(question.account_id, conversation, files, await count_documents(conversation, files))
+        tokens = await count_documents(conversation, files)
+        asked = Asked(question.account_id, conversation, files, tokens, question.is_background)
         room = await _room(engine, question)
         plan, tighter = self._plan(engine, question, asked, room), None
         for _ in range(FITTINGS):
@@ -250,7 +261,9 @@ class Answering:
         answer = _THOUGHTS.sub(lambda found: " " * len(found[0]), answer)
         documents = request.documents
         if gathered.notes is not None:  # the engine's own notes are no text of the documents: quotes come from these
-            documents = await self._gathering.find_support(gathered.sources, answer)
+            documents = await self._gathering.find_support(
+                gathered.sources, answer, is_background=request.is_background
+            )
         return await asyncio.to_thread(cite, answer, request.question, documents, gathered.anchors)
 
 
@@ -291,6 +304,7 @@ def _request(question: _Question, gathered: Gathered, plan: Plan) -> EngineReque
         gathered.support,
         is_about_whole=plan.reading == "overview" or asks_about_whole(conversation.question),
         account_id=question.account_id,
+        is_background=question.is_background,
     )
 
 

@@ -1,11 +1,13 @@
 """Gathers what the engine is shown of the documents, as the plan has it.
 
 Searching is arithmetic over mapped arrays: it runs in threads, a few side by side, and never where requests are served.
+Where there are several threads, one of them is left to questions that somebody waits for.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -39,6 +41,7 @@ class Asked:
     conversation: Conversation
     files: dict[str, FileRecord]
     tokens: DocumentTokens
+    is_background: bool = False
 
     @property
     def question(self) -> Question:
@@ -80,6 +83,7 @@ class Gathering:
         self._settings = settings
         self._digests = digests
         self._searching = ThreadPoolExecutor(settings.searches, thread_name_prefix="search")
+        self._background = asyncio.Semaphore(max(1, settings.searches - 1))
 
     async def gather(self, asked: Asked, plan: Plan, *, with_anchors: bool) -> Gathered:
         """What the plan shows, without the engine. Raises InvalidRequest when a file was deleted since it was checked."""
@@ -89,8 +93,8 @@ class Gathering:
         opened = list(sources.values())
         room = plan.budget_tokens - (plan.listed_tokens if len(opened) > 1 else 0)
         if plan.reading == "overview":
-            return _gathered(sources, await self._search(find_overview, opened, room))
-        shown, support = await self._search(self._find, opened, asked.question, room)
+            return _gathered(sources, await self._search(asked.is_background, find_overview, opened, room))
+        shown, support = await self._search(asked.is_background, self._find, opened, asked.question, room)
         return _gathered(sources, shown, support=support)
 
     async def read_thoroughly(
@@ -109,7 +113,7 @@ class Gathering:
         )
         notes = await read_thoroughly(
             engine,
-            Inquiry(_stand_alone(asked.question), asked.account_id, options),
+            Inquiry(_stand_alone(asked.question), asked.account_id, options, asked.is_background),
             documents,
             model=f"{engine.name}/{engine.model}",
             limits=limits,
@@ -118,14 +122,17 @@ class Gathering:
         )
         return _gathered(sources, _noted(list(sources.values()), notes), notes=notes)
 
-    async def find_support(self, sources: Sequence[Source], answer: str) -> tuple[ShownDocument, ...]:
+    async def find_support(
+        self, sources: Sequence[Source], answer: str, *, is_background: bool = False
+    ) -> tuple[ShownDocument, ...]:
         """The passages that an answer made from notes may rest on."""
-        shown, _ = await self._search(self._find, sources, Question(answer), SUPPORT_TOKENS)
+        shown, _ = await self._search(is_background, self._find, sources, Question(answer), SUPPORT_TOKENS)
         return tuple(shown)
 
-    async def _search(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def _search(self, is_background: bool, work: Callable[..., T], *arguments: Any) -> T:
         """Do a search in one of its threads: few, since each keeps some memory for itself."""
-        return await asyncio.get_running_loop().run_in_executor(self._searching, work, *arguments)
+        async with self._background if is_background else nullcontext():
+            return await asyncio.get_running_loop().run_in_executor(self._searching, work, *arguments)
 
     def _find(
         self, sources: Sequence[Source], question: Question, budget_tokens: int

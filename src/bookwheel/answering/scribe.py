@@ -47,11 +47,13 @@ class Scribe:
         options: dict[str, Any],
         *,
         account_id: str,
+        is_background: bool = False,
         concurrency: int,
         retry_seconds: float,
     ) -> None:
         self.question = question
         self._account_id = account_id
+        self._is_background = is_background
         self.answer_tokens = answer_tokens(engine)
         self.calls = 0
         self._engine = engine
@@ -82,7 +84,14 @@ class Scribe:
     async def _say(self, asked: Asked, limit_tokens: int) -> Digest:
         limit = self.answer_tokens if self._thinks else min(limit_tokens, self.answer_tokens)
         options = note_options(self._options, limit)
-        request = EngineRequest(asked.messages, options, self.question, asked.shown, account_id=self._account_id)
+        request = EngineRequest(
+            asked.messages,
+            options,
+            self.question,
+            asked.shown,
+            account_id=self._account_id,
+            is_background=self._is_background,
+        )
         try:
             return await self._stream(request, limit)
         except ENGINE_ERRORS as error:

@@ -65,11 +65,12 @@ class ThoroughLimits:
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """A question, whose it is, and the options of its request."""
+    """A question, whose it is, the options of its request, and whether nobody waits for the answer right now."""
 
     question: str
     account_id: str
     options: dict[str, Any]
+    is_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ async def read_thoroughly(
         question,
         inquiry.options,
         account_id=inquiry.account_id,
+        is_background=inquiry.is_background,
         concurrency=limits.concurrency,
         retry_seconds=limits.retry_seconds,
     )

@@ -30,6 +30,8 @@ class HealthCall:
                 "ready": health.ready,
                 "running": engine.turns.running,
                 "waiting": engine.turns.waiting,
+                "running_background": engine.turns.running_background,
+                "waiting_background": engine.turns.waiting_background,
             }
             if not self._keys.required:
                 engines[name]["detail"] = health.detail

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bookwheel.conversion import convert
 from bookwheel.engines.engine import Embeddings, Engine
+from bookwheel.engines.guard import GuardedEngine
 from bookwheel.errors import EngineUnreachable, InvalidRequest
 from bookwheel.wire.embeddings import EmbeddingBody
 
@@ -31,10 +32,12 @@ def read_embedding(body: dict[str, Any]) -> tuple[EmbeddingBody, int]:
     return wanted, inputs
 
 
-async def embed(engine: Engine, body: dict[str, Any], inputs: int) -> Embeddings:
-    """The engine's answer to a request for the vectors of so many texts: floats, or base64 of little-endian float32 where
-    `encoding_format` says so. Raises what the engine does, and EngineUnreachable where it sends no vectors."""
-    answer = await engine.embed(body)
+async def embed(
+    engine: GuardedEngine, body: dict[str, Any], inputs: int, account_id: str, *, is_background: bool = False
+) -> Embeddings:
+    """The engine's answer to an account's request for the vectors of so many texts: floats, or base64 of little-endian
+    float32 where `encoding_format` says so. Raises what the engine does, and EngineUnreachable where it sends no vectors."""
+    answer = await engine.embed(body, account_id, is_background=is_background)
     vectors = answer["data"]
     if len(vectors) != inputs:
         raise _broken(engine, f"{len(vectors)} vectors for {inputs} texts")

@@ -61,6 +61,8 @@ class EngineRequest:
     """Whether the question is about the documents as a whole: they are to be summarised, not searched."""
     account_id: str = ""
     """Whose request it is: where requests wait for an engine, accounts take turns; what an engine keeps, it keeps apart."""
+    is_background: bool = False
+    """Whether nobody waits for the answer right now: requests that somebody waits for go first."""
 
     @property
     def file_ids(self) -> tuple[str, ...]:

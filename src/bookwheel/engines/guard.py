@@ -1,5 +1,6 @@
 """Stands before every engine: requests wait their turn, and are sent again while nothing of an answer has come.
 
+Requests in the background, a batch's, wait until nobody is kept waiting by them (see `turns`).
 An engine that cannot be reached is taken for down until it answers a health check, which is asked with growing pauses.
 Whoever has another engine to turn to looks at `is_up` first; a request for an engine that is down goes to it all the same.
 """
@@ -37,7 +38,16 @@ class GuardedEngine:
         self.budget_tokens = settings.budget
         self.whole_tokens = settings.whole
         self.is_up = True
-        self.turns = Turns(engine.name, settings.most_at_once, settings.queue, settings.queue_seconds)
+        self.turns = Turns(
+            engine.name,
+            settings.most_at_once,
+            settings.queue,
+            settings.queue_seconds,
+            most_background=settings.most_batch_lines,
+            yields=settings.shares_cores,
+        )
+        self.batch_turns = Turns(engine.name, settings.most_batch_lines)
+        """One is held around each batch line, from its preparation on; what it asks of the engine takes `turns`."""
         self._engine = engine
         self._retries = settings.retries
         self._probe_seconds = FIRST_PROBE_SECONDS
@@ -51,6 +61,11 @@ class GuardedEngine:
     def max_output_tokens(self) -> int:
         return self._engine.max_output_tokens
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing to do, and nothing waits for it."""
+        return not any(turns.running or turns.waiting for turns in (self.turns, self.batch_turns))
+
     async def start(self) -> None:
         await self._engine.start()
 
@@ -63,12 +78,17 @@ class GuardedEngine:
     async def health(self) -> EngineHealth:
         return await self._engine.health()
 
+    async def why_unable(self) -> str | None:
+        """What a health check says is wrong; None where the engine can answer, so that a failure was the request's own."""
+        health = await self.health()
+        return None if health.ready else health.detail
+
     async def complete(self, request: EngineRequest) -> Completion:
-        async with self.turns.turn(request.account_id):
+        async with self.turns.turn(request.account_id, is_background=request.is_background):
             return await self._ask(lambda: self._engine.complete(request))
 
     async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
-        async with self.turns.turn(request.account_id):
+        async with self.turns.turn(request.account_id, is_background=request.is_background):
             tries = 0
             while True:
                 has_begun = False
@@ -92,8 +112,8 @@ class GuardedEngine:
     async def tokenize(self, text: str) -> list[int] | None:
         return await self._engine.tokenize(text)
 
-    async def embed(self, body: dict[str, Any]) -> Embeddings:
-        async with self.turns.turn(""):
+    async def embed(self, body: dict[str, Any], account_id: str = "", *, is_background: bool = False) -> Embeddings:
+        async with self.turns.turn(account_id, is_background=is_background):
             return await self._ask(lambda: self._engine.embed(body))
 
     async def forget(self, file_id: str) -> None:

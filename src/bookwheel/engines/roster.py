@@ -25,6 +25,8 @@ from bookwheel.storage.blobs import ORIGINAL, Blobs
 RETIRED_SECONDS = 90.0
 """How long an engine that is no longer configured stays: more than a question may wait for its documents."""
 LOOK_SECONDS = 0.5
+EMBEDDING_KINDS = ("e5", "upstream")
+"""Of the second it is not known until it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,17 @@ class Roster:
         names = dict.fromkeys([engine_name, *self._configured[engine_name].fallback])
         return sorted((self.engines[name] for name in names), key=lambda engine: not engine.is_up)
 
+    def embedding(self, public_name: str) -> GuardedEngine:
+        """The engine of the name and no other: vectors of different models cannot be compared. Raises ModelNotFound."""
+        if public_name not in self.names:
+            raise ModelNotFound(public_name)
+        return self.engines[self.names[public_name]]
+
+    @property
+    def embeds(self) -> bool:
+        """Whether there is an engine that may embed."""
+        return any(engine.kind in EMBEDDING_KINDS for engine in self.engines.values())
+
     async def reload(self, settings: Settings) -> None:
         """Serve by other settings from now on. Engines whose settings stay the same go on as they are; those that go
         end when what they are answering has ended. Raises SettingsError, and then nothing has changed."""
@@ -97,7 +110,7 @@ class Roster:
         idle_seconds = 0.0
         while idle_seconds < RETIRED_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
-            idle_seconds = 0.0 if engine.turns.running or engine.turns.waiting else idle_seconds + LOOK_SECONDS
+            idle_seconds = idle_seconds + LOOK_SECONDS if engine.is_idle else 0.0
         await engine.close()
         del self._retiring[engine]
 

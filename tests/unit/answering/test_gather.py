@@ -1,15 +1,20 @@
 """What a plan shows of a request's documents: all of them, what bears on the question, what stands for the whole, or notes."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bookwheel.answering import gather as gather_module
 from bookwheel.answering.conversation import read_conversation
 from bookwheel.answering.digests import Digests
 from bookwheel.answering.documents import DocumentDesk, count_documents
+from bookwheel.answering.excerpts import find_overview
 from bookwheel.answering.gather import SUPPORT_TOKENS, Asked, Gathered, Gathering
 from bookwheel.answering.plan import Plan
 from bookwheel.files.files import Files
@@ -141,3 +146,48 @@ async def test_quotes_for_an_answer_from_notes_come_from_the_documents(gathering
     found = await gathering.find_support(gathered.sources, "The heron of Uffington stands on one leg.")
     assert any(HERON in excerpt.text for excerpt in found[0].excerpts)
     assert sum(document.selected_tokens for document in found) <= SUPPORT_TOKENS
+
+
+class HeldSearch:
+    """Searches for overviews that end when they may."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.begun = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.begun += 1
+        assert self.may_end.wait(60)
+        return find_overview(*arguments)
+
+
+async def test_a_question_that_somebody_waits_for_finds_a_thread_while_a_batch_is_searched_for(
+    gathering: Gathering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldSearch()
+    monkeypatch.setattr(gather_module, "find_overview", held)
+    line = replace(await asked(FIRST, SECOND), is_background=True)
+    lines = [asyncio.create_task(gathering.gather(line, plan("overview", 400), with_anchors=False)) for _ in range(4)]
+    try:
+        async with asyncio.timeout(30):
+            while not held.begun:
+                await asyncio.sleep(0.001)
+            for _ in range(5):
+                gathered = await gathering.gather(await asked(FIRST), plan("relevant", 300), with_anchors=False)
+                await gathering.find_support(gathered.sources, "The heron stands on one leg.")
+        assert HERON in texts_of(gathered)[0]
+        assert held.begun == 1
+    finally:
+        held.may_end.set()
+    assert len(await asyncio.gather(*lines)) == 4
+    await gathering.find_support(gathered.sources, "The heron stands on one leg.", is_background=True)
+
+
+@pytest.mark.parametrize("is_background", [True, False])
+async def test_notes_are_asked_for_in_the_background_where_the_question_is(
+    gathering: Gathering, is_background: bool
+) -> None:
+    engine = NoteEngine(window_tokens=2_000, max_output_tokens=300)
+    question = replace(await asked(FIRST, SECOND), is_background=is_background)
+    await gathering.read_thoroughly(question, plan("thorough", 1_000), engine, {}, lambda *_: None)
+    assert {request.is_background for request in engine.requests} == {is_background}

@@ -59,6 +59,16 @@ async def test_an_error_that_may_pass_is_tried_once_more(error: ApiError) -> Non
         await scribe_of(NoteEngine(answers(error, error))).write(ask, 100)
 
 
+@pytest.mark.parametrize("is_background", [True, False])
+async def test_whether_somebody_waits_is_said_with_every_call(is_background: bool) -> None:
+    engine = NoteEngine(answers(EngineUnreachable("gone"), "- a"))
+    scribe = Scribe(
+        engine, "What?", {}, account_id="ely", is_background=is_background, concurrency=2, retry_seconds=0.0
+    )
+    await scribe.write(ask, 100)
+    assert [request.is_background for request in engine.requests] == [is_background] * 2
+
+
 async def test_a_refusal_is_final() -> None:
     engine = NoteEngine(answers(EngineRefused(400, {"message": "no"})))
     with pytest.raises(EngineRefused, match="no"):

@@ -1,8 +1,9 @@
 """What the guard before an engine asks again, what it passes on at once, and when it takes the engine for down."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,9 +28,12 @@ class ScriptedEngine(FakeEngine):
         self.asked = 0
         self.is_well = True
         self.closed = 0
+        self.may_end = asyncio.Event()
+        self.may_end.set()
 
     async def complete(self, request: EngineRequest) -> Completion:
         self._fail_as_told()
+        await self.may_end.wait()
         return await super().complete(request)
 
     async def stream(self, request: EngineRequest) -> AsyncGenerator[list[Chunk], None]:
@@ -45,10 +49,11 @@ class ScriptedEngine(FakeEngine):
 
     async def embed(self, body: dict[str, Any]) -> Embeddings:
         self._fail_as_told()
+        await self.may_end.wait()
         return {"data": []}
 
     async def health(self) -> EngineHealth:
-        return EngineHealth(self.is_well, "")
+        return EngineHealth(self.is_well, "well" if self.is_well else "It is not there.")
 
     def _fail_as_told(self) -> None:
         self.asked += 1
@@ -187,6 +192,130 @@ async def test_a_turn_is_kept_while_the_engine_is_asked_again() -> None:
         with pytest.raises(EngineBusy):
             await text_of(guard, stream=True)
         await first
+
+
+LINE = replace(REQUEST, is_background=True)
+
+
+async def last_piece(guard: GuardedEngine, request: EngineRequest) -> Any:
+    return [chunks async for chunks in guard.stream(request)][-1]
+
+
+ASKING: dict[str, Callable[[GuardedEngine, bool], Awaitable[Any]]] = {
+    "complete": lambda guard, is_line: guard.complete(LINE if is_line else REQUEST),
+    "stream": lambda guard, is_line: last_piece(guard, LINE if is_line else REQUEST),
+    "embed": lambda guard, is_line: guard.embed({}, "ely", is_background=is_line),
+}
+
+
+@pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
+async def test_a_batch_line_begins_when_no_question_is_under_way(
+    ask: Callable[[GuardedEngine, bool], Awaitable[Any]],
+) -> None:
+    async with guarded() as (engine, guard):
+        engine.may_end.clear()
+        question = asyncio.create_task(guard.complete(REQUEST))
+        line = asyncio.create_task(ask(guard, True))
+        await settle()
+        assert (guard.turns.running, guard.turns.waiting_background) == (1, 1)
+        another = asyncio.create_task(ask(guard, False))
+        await settle()
+        assert guard.turns.waiting == 1
+        engine.may_end.set()
+        assert all(await asyncio.gather(question, another, line))
+
+
+async def test_of_an_engine_elsewhere_a_batch_leaves_a_place_to_questions_and_does_not_mind_them() -> None:
+    upstream = EngineSettings(kind="upstream", base_url="http://127.0.0.1:9/v1", model="m", concurrency=4)
+    engine = ScriptedEngine()
+    engine.may_end.clear()
+    guard = GuardedEngine(engine, upstream)
+    asked = [asyncio.create_task(guard.complete(request)) for request in (REQUEST, LINE)]
+    await settle()
+    assert guard.turns.running == 2
+    engine.may_end.set()
+    await asyncio.gather(*asked)
+    engine.may_end.clear()
+    asked = [asyncio.create_task(guard.complete(request)) for request in (LINE, LINE, LINE, LINE, REQUEST)]
+    await settle()
+    assert (guard.turns.running_background, guard.turns.waiting_background) == (3, 1)
+    assert (guard.turns.running, guard.turns.waiting) == (4, 1)
+    engine.may_end.set()
+    assert len(await asyncio.gather(*asked)) == 5
+    assert not guard.turns.running
+    await guard.close()
+
+
+async def test_embeddings_of_accounts_take_turns() -> None:
+    async with guarded(concurrency=1) as (engine, guard):
+        engine.may_end.clear()
+        order: list[str] = []
+        tasks = [asyncio.create_task(embed_for(guard, account, order)) for account in ("ann", "ann", "ann", "ben")]
+        await settle()
+        engine.may_end.set()
+        await asyncio.gather(*tasks)
+        assert order == ["ann", "ben", "ann", "ann"]
+
+
+async def embed_for(guard: GuardedEngine, account_id: str, order: list[str]) -> None:
+    await guard.embed({}, account_id)
+    order.append(account_id)
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_any_number_of_batch_lines_may_wait_and_accounts_take_turns_at_them() -> None:
+    async with guarded(batch_concurrency=1, queue=0) as (_, guard):
+        order: list[str] = []
+
+        async def run_line(account_id: str) -> None:
+            async with guard.batch_turns.turn(account_id):
+                order.append(account_id)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*[run_line(account) for account in ["ann"] * 200 + ["ben"] * 2])
+        assert order[:5] == ["ann", "ben", "ann", "ben", "ann"]
+        assert len(order) == 202
+
+
+async def test_an_engine_is_idle_when_neither_questions_nor_batch_lines_are_there() -> None:
+    async with guarded() as (_, guard):
+        assert guard.is_idle
+        for turns in (guard.turns, guard.batch_turns):
+            async with turns.turn("ely"):
+                assert not guard.is_idle
+        assert guard.is_idle
+
+
+async def test_why_an_engine_cannot_answer_is_what_its_health_says() -> None:
+    async with guarded() as (engine, guard):
+        assert await guard.why_unable() is None
+        engine.is_well = False
+        assert await guard.why_unable() == "It is not there."
+
+
+BATCH_LINES = [
+    ({"kind": "llama_cpp"}, 1),
+    ({"kind": "llama_cpp", "slots": 1}, 1),
+    ({"kind": "llama_cpp", "slots": 5}, 4),
+    ({"kind": "extractive"}, 2),
+    ({"kind": "e5"}, 2),
+    ({"kind": "fake"}, 2),
+    ({"kind": "upstream"}, 16),
+    ({"kind": "upstream", "concurrency": 1}, 1),
+    ({"kind": "upstream", "concurrency": 8}, 6),
+    ({"kind": "upstream", "concurrency": 8, "batch_concurrency": 9}, 9),
+    ({"kind": "llama_cpp", "batch_concurrency": 3}, 3),
+]
+
+
+@pytest.mark.parametrize(("fields", "lines"), BATCH_LINES)
+def test_a_batch_leaves_a_place_for_a_question_where_nothing_else_is_set(fields: dict[str, Any], lines: int) -> None:
+    upstream = {"base_url": "http://127.0.0.1:9/v1", "model": "m"} if fields["kind"] == "upstream" else {}
+    assert EngineSettings(**fields, **upstream).most_batch_lines == lines
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,19 @@ async def test_an_engine_that_goes_is_closed_when_what_it_answers_has_ended(make
     await roster.close()
 
 
+async def test_an_engine_that_goes_stays_while_a_batch_line_is_with_it(make: Any, quick_retiring: None) -> None:
+    steps: list[str] = []
+    roster = stepping_roster(make(engines={"a": {"kind": "fake"}}), steps)
+    async with roster.engines["a"].batch_turns.turn("default"):
+        await roster.reload(make(engines={"b": {"kind": "fake"}}))
+        await asyncio.sleep(0.1)
+        assert steps == []
+    async with asyncio.timeout(10):
+        while not steps:
+            await asyncio.sleep(0.01)
+    await roster.close()
+
+
 async def test_an_engine_that_is_going_is_closed_with_the_roster(make: Any) -> None:
     steps: list[str] = []
     roster = stepping_roster(make(engines={"a": {"kind": "fake"}}), steps)
