@@ -52,6 +52,7 @@ CATCH_ALL_EDGES = {
     "api/edge.py",  # HTTP
     "api/event_stream.py",  # HTTP, once a stream is under way
     "jobs/queue.py",  # the job loop
+    "batches/answer.py",  # the job loop of a batch's lines: the same request would end at HTTP's edge
     "extraction/child.py",  # the sandbox's child: what kills a document does not kill the server
 }
 UNDO_THEN_RAISE = {"files/files.py"}

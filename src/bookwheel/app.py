@@ -18,6 +18,7 @@ from bookwheel.accounts.rates import Rates
 from bookwheel.answering.answer import Answering
 from bookwheel.answering.digests import Digests
 from bookwheel.answering.documents import DocumentDesk
+from bookwheel.api.batches import BatchCalls
 from bookwheel.api.chat import ChatCalls
 from bookwheel.api.edge import Edge
 from bookwheel.api.embeddings import EmbeddingCalls
@@ -28,6 +29,10 @@ from bookwheel.api.openapi import documentation_routes, make_openapi
 from bookwheel.api.operation import Operation
 from bookwheel.api.responses import ResponsesCalls, unstored_routes
 from bookwheel.api.tokenize import TokenizeCalls
+from bookwheel.batches.answer import LineAnswering
+from bookwheel.batches.batches import Batches
+from bookwheel.batches.callbacks import Callbacks
+from bookwheel.batches.run import Desk
 from bookwheel.engines.roster import Roster, choose_built_in, make_roster
 from bookwheel.errors import NotFound, SettingsError
 from bookwheel.files.files import Files
@@ -52,7 +57,9 @@ class Parts:
     blobs: Blobs
     files: Files
     ingest: Ingest
-    digests: Digests
+    answering: Answering
+    batches: Batches
+    callbacks: Callbacks
     roster: Roster
     keys: Keys
 
@@ -69,6 +76,7 @@ async def reload(parts: Parts, settings: Settings) -> None:
     """
     await parts.roster.reload(settings)
     parts.keys.replace(settings.accounts)
+    parts.callbacks.replace(settings.accounts)
     changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(parts.settings, name)]
     unchanged = sorted(set(changed) - RELOADED)
     log.info("settings reloaded", accounts=len(settings.accounts), after_a_restart=unchanged)
@@ -90,14 +98,28 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         await roster.start()
         await asyncio.to_thread(warm_up)
         digests = Digests(blobs)
-        files.before_deletion = digests.forget
         ingest = Ingest(database, blobs, settings.ingest, settings.limits.most_tokens)
         opened.push_async_callback(ingest.close)
         unfinished = await ingest.take_up_unfinished()
+        desk = DocumentDesk(files, ingest, settings.ingest.chat_wait_seconds, settings.limits)
+        answering = Answering(roster, desk, settings.reading, digests)
+        lines = Desk(LineAnswering(answering, roster), roster, ingest, settings.batches.retries)
+        callbacks = Callbacks(settings)
+        batches = Batches(database, blobs, files, lines, settings.batches, callbacks)
+        opened.push_async_callback(batches.close)
+        files.before_deletion = [digests.forget, batches.stop_those_of]
         files.have_engines_forget = roster.forget
-        parts = Parts(settings, blobs, files, ingest, digests, roster, Keys(settings.accounts))
+        unfinished_batches = await batches.take_up_unfinished()
+        keys = Keys(settings.accounts)
+        parts = Parts(settings, blobs, files, ingest, answering, batches, callbacks, roster, keys)
         opened.callback(asyncio.create_task(_delete_expired(parts)).cancel)
-        log.info("started", data_dir=str(settings.data_dir), swept=swept, unfinished=unfinished)
+        log.info(
+            "started",
+            data_dir=str(settings.data_dir),
+            swept=swept,
+            unfinished=unfinished,
+            unfinished_batches=unfinished_batches,
+        )
         if not settings.engines:
             log.info("built-in engine", why=choose_built_in(settings).why)
         yield parts
@@ -106,8 +128,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
 def make_operations(parts: Parts) -> list[Operation]:
     """Every call of the API."""
     settings = parts.settings
-    desk = DocumentDesk(parts.files, parts.ingest, settings.ingest.chat_wait_seconds, settings.limits)
-    answering = Answering(parts.roster, desk, settings.reading, parts.digests)
+    answering = parts.answering
     calls = (
         ModelCalls(parts.roster, created=int(time.time())),
         FileCalls(
@@ -118,6 +139,7 @@ def make_operations(parts: Parts) -> list[Operation]:
             settings.limits,
             settings.ingest.upload_wait_seconds,
         ),
+        BatchCalls(parts.batches),
         ChatCalls(answering, settings.server),
         ResponsesCalls(answering, settings.server),
         EmbeddingCalls(parts.roster, settings.server),

@@ -9,6 +9,7 @@
     │   ├── SizeExceeded
     │   ├── PagesExceeded
     │   └── ParsingError
+    ├── InputFileDeleted             a batch has nothing to run any more
     └── ApiError                     answers a request: each class fixes HTTP status, type and code
         ├── InvalidRequest           400
         │   └── FileStillParsing     400, and stock SDKs try again
@@ -91,6 +92,10 @@ class ParsingError(BadDocument):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"parsing error. {why}")
+
+
+class InputFileDeleted(BookwheelError):
+    """The input file of a batch was deleted while the batch ran."""
 
 
 class ApiError(BookwheelError):

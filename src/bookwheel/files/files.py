@@ -9,7 +9,7 @@ import secrets
 import shutil
 import string
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,7 +75,7 @@ class Files:
         self._settled: LRUCache[str, FileRecord] = LRUCache(SETTLED_FILES)
         self._changes = 0
         """Counts what makes a record that is being read an old one: deletions, and new ends of a file's time."""
-        self.before_deletion: Callable[[str], None] = lambda _: None
+        self.before_deletion: Sequence[Callable[[str], None]] = ()
         """Told the id of a file whose row is gone, before its blobs go: whoever keeps more of it forgets it then."""
         self.have_engines_forget: Callable[[str], Awaitable[None]] = _forget_nothing
         """Has the engines remove what they keep of a file that goes."""
@@ -150,7 +150,8 @@ class Files:
         if not await self._database.write(lambda c: rows.delete_file(c, account_id, file_id)):
             raise NotFound(f"No such File object: {file_id}", param="id")
         self._forget_record(file_id)
-        self.before_deletion(file_id)
+        for forget in self.before_deletion:
+            forget(file_id)
 
     async def delete_blobs(self, file_id: str) -> None:
         """Remove all that was made of a file whose row is gone."""

@@ -3,6 +3,7 @@
     data_dir/incoming/RANDOM          uploads and extractions under way: nobody's yet, swept at the next start
     data_dir/files/ab/FILE_ID/NAME    what a file owns: `original`, `text`, `blocks`, `index-N`; removed with the file
     data_dir/files/ab/FILE_ID/reading/  what its reading has made so far, so that a restart can go on from there
+    data_dir/batches/BATCH_ID/        results of a batch that has not ended; they become files when it does
 
 A blob is written under `incoming`, synced, and moved to its place, so a blob in its place is whole. Keys are immutable.
 """
@@ -12,7 +13,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 ORIGINAL = "original"
@@ -56,7 +57,8 @@ class Blobs:
     def __init__(self, data_dir: Path) -> None:
         self._incoming = data_dir / "incoming"
         self._files = data_dir / "files"
-        for folder in (self._incoming, self._files):
+        self._batches = data_dir / "batches"
+        for folder in (self._incoming, self._files, self._batches):
             folder.mkdir(parents=True, exist_ok=True)
 
     def new_incoming(self) -> IncomingBlob:
@@ -97,6 +99,10 @@ class Blobs:
         """Have a blob stand under another path too. Raises FileNotFoundError when the file was deleted."""
         await asyncio.to_thread(path.hardlink_to, self.path(file_id, name))
 
+    async def adopt(self, path: Path, file_id: str) -> None:
+        """Have written and synced bytes stand as a file's original, too; where they lay they stay. Durable."""
+        await asyncio.to_thread(self._adopt, path, file_id)
+
     async def remove_others(self, file_id: str, pattern: str, name: str) -> None:
         """Remove the blobs of a file whose names fit a glob pattern, but for the one of that name."""
         await asyncio.to_thread(self._remove_others, file_id, pattern, name)
@@ -104,6 +110,21 @@ class Blobs:
     async def delete(self, file_id: str) -> None:
         """Remove everything that a file owns."""
         await asyncio.to_thread(shutil.rmtree, self._folder(file_id), ignore_errors=True)
+
+    def batch_folder(self, batch_id: str) -> Path:
+        """Where the results of a batch grow. It need not exist."""
+        return self._batches / batch_id
+
+    async def delete_batch_folder(self, batch_id: str) -> None:
+        """Remove what a batch has left when its results have become files."""
+        await asyncio.to_thread(shutil.rmtree, self.batch_folder(batch_id), ignore_errors=True)
+
+    def sweep_batches(self, unfinished: Collection[str]) -> int:
+        """Remove the folders of batches that have ended; how many those were. Only for the start."""
+        leftovers = [folder for folder in self._batches.iterdir() if folder.name not in unfinished]
+        for folder in leftovers:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(leftovers)
 
     def sweep_incoming(self) -> int:
         """Remove what no upload or extraction is writing any more. Only for the start, before there is any."""
@@ -136,11 +157,23 @@ class Blobs:
     def _keep(self, incoming: Path, file_id: str, name: str) -> None:
         with incoming.open("rb") as written:
             os.fsync(written.fileno())
+        folder = self._make_folder(file_id)
+        incoming.replace(folder / name)
+        self._sync_path_to(folder)
+
+    def _adopt(self, path: Path, file_id: str) -> None:
+        folder = self._make_folder(file_id)
+        (folder / ORIGINAL).hardlink_to(path)
+        self._sync_path_to(folder)
+
+    def _make_folder(self, file_id: str) -> Path:
         folder = self._folder(file_id)
         folder.mkdir(parents=True, exist_ok=True)
-        incoming.replace(folder / name)
+        return folder
+
+    def _sync_path_to(self, folder: Path) -> None:
         for changed in (folder, folder.parent, self._files):
-            _sync_folder(changed)
+            sync_folder(changed)
 
 
 def _write_durably(path: Path, data: bytes) -> None:
@@ -150,10 +183,11 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     incoming.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder be on disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
