@@ -3,6 +3,7 @@
 import sys
 
 from bench import (
+    batches,
     embedded,
     extraction,
     ingest,
@@ -30,6 +31,7 @@ ALL = {
     "embedded": embedded.main,
     "streams": streams.main,
     "misbehaving": misbehaving.main,
+    "batches": batches.main,
 }
 BY_DEFAULT = ("overhead", "uploads")
 
