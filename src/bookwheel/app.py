@@ -174,6 +174,7 @@ async def _delete_expired(parts: Parts) -> None:
             with suppress(NotFound):  # its owner may have been quicker
                 await delete_file(parts.files, parts.ingest, account_id, file_id)
                 log.info("file expired", file_id=file_id)
+        await parts.batches.end_overdue()
         await asyncio.sleep(EXPIRY_SECONDS)
 
 

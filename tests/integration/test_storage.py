@@ -9,14 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import IntegrityError
 
+from bookwheel.storage import batches as batch_rows
 from bookwheel.storage import files as rows
+from bookwheel.storage.batches import (
+    CANCELLED,
+    CANCELLING,
+    COMPLETED,
+    EXPIRED,
+    FAILED,
+    FINALIZING,
+    IN_PROGRESS,
+    UNFINISHED,
+    VALIDATING,
+    BatchFilter,
+    BatchRecord,
+    ResultFile,
+)
 from bookwheel.storage.blobs import BLOCKS, ORIGINAL, TEXT, Blobs
-from bookwheel.storage.database import Database
+from bookwheel.storage.database import MIGRATIONS, Database
 from bookwheel.storage.files import ATTACHED, PROCESSED, UPLOADED, AccountUsage
 from bookwheel.storage.tables import metadata
 
@@ -55,6 +72,22 @@ class TestMigrations:
         await database.write(lambda c: _insert(c, "file-fe-1"))
         database.migrate()
         assert await database.read(lambda c: rows.existing_file_ids(c, ["file-fe-1"])) == {"file-fe-1"}
+
+    async def test_of_a_database_from_before_there_were_batches_keep_every_row(self, tmp_path: Path) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        engine = create_engine(f"sqlite:///{tmp_path / 'kept.db'}")
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0003")
+            _insert(connection, "file-fe-1")
+        engine.dispose()
+        database = Database(tmp_path / "kept.db")
+        database.migrate()
+        assert await database.read(lambda c: rows.existing_file_ids(c, ["file-fe-1"])) == {"file-fe-1"}
+        batch = await database.write(lambda c: _insert_batch(c, "batch_1"))
+        assert await database.read(lambda c: batch_rows.find_batch(c, "ann", "batch_1")) == batch
+        database.close()
 
     async def test_of_a_database_that_was_closed_keep_every_row(self, tmp_path: Path) -> None:
         for number in range(2):
@@ -223,7 +256,158 @@ class TestIngestRows:
         assert second.sequence > first.sequence
 
 
+class TestBatchRows:
+    async def test_are_as_they_were_put_in(self, database: Database) -> None:
+        values: dict[str, Any] = {
+            "metadata": '{"a": "b"}',
+            "callback_url": "https://x.com",
+            "callback_pending": True,
+            "output_seconds": 9,
+        }
+        record = await database.write(lambda c: _insert_batch(c, "batch_1", **values))
+        assert {name: getattr(record, name) for name in values} == values
+        assert (record.status, record.total, record.errors, record.output_file_id) == (VALIDATING, 0, None, None)
+        assert await database.read(lambda c: batch_rows.get_batch(c, "batch_1")) == record
+        assert await database.read(lambda c: batch_rows.get_batch(c, "batch_2")) is None
+
+    async def test_are_their_account_s_alone(self, database: Database) -> None:
+        await database.write(lambda c: _insert_batch(c, "batch_1", "ann"))
+        await database.write(lambda c: _insert_batch(c, "batch_2", "ben"))
+        assert await database.read(lambda c: batch_rows.find_batch(c, "ben", "batch_1")) is None
+        assert await database.read(lambda c: _batch_page(c, "ben")) == ["batch_2"]
+        assert await database.read(lambda c: _batch_page(c, "ben", after="batch_1")) is None
+        assert await database.read(lambda c: _batch_page(c, "ben", after="batch_none")) is None
+        assert await database.read(lambda c: _batch_page(c, "ben", after="batch_2")) == []
+
+    async def test_need_an_account(self, database: Database) -> None:
+        with pytest.raises(IntegrityError):
+            await database.write(lambda c: batch_rows.insert_batch(c, **_batch_row("batch_1", "nobody")))
+
+    async def test_are_listed_newest_first_and_hold_still_while_others_come(self, database: Database) -> None:
+        """Ties are many: thirty batches of each second."""
+        ids = [f"batch_{number:03}" for number in range(60)]
+        for number, batch_id in enumerate(ids):
+            await database.write(lambda c, i=batch_id, at=number // 30: _insert_batch(c, i, created_at=1_000 + at))  # type: ignore[misc]
+        listed: list[str] = []
+        after: str | None = None
+        while page := await database.read(lambda c, at=after: _batch_page(c, "ann", after=at)):  # type: ignore[misc]
+            listed += page
+            after = page[-1]
+            await database.write(lambda c, at=after: _insert_batch(c, f"after {at}", created_at=1_001))  # type: ignore[misc]
+        assert listed == ids[::-1]
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            (BatchFilter(), "dcba"),
+            (BatchFilter(name_part="night"), "ba"),
+            (BatchFilter(name_part="NIGHT SHIFT"), "a"),
+            (BatchFilter(name_part="100%"), "c"),
+            (BatchFilter(name_part="%"), "c"),
+            (BatchFilter(name_part="_"), "d"),
+            (BatchFilter(name_part="\\"), ""),
+            (BatchFilter(input_file_ids=("file-a", "file-d")), "da"),
+            (BatchFilter(statuses=(VALIDATING,)), "dc"),
+            (BatchFilter(statuses=(VALIDATING, COMPLETED)), "dcb"),
+            (BatchFilter(created_after=1_002), "dc"),
+            (BatchFilter(created_before=1_002), "cba"),
+            (BatchFilter(created_after=1_001, created_before=1_002), "cb"),
+            (BatchFilter(created_after=2**62), ""),
+            (BatchFilter(name_part="night", statuses=(COMPLETED,), created_after=1_001), "b"),
+        ],
+    )
+    async def test_are_listed_as_the_filter_says(self, database: Database, wanted: BatchFilter, found: str) -> None:
+        laid = {
+            "a": ("Night shift", IN_PROGRESS),
+            "b": ("over night", COMPLETED),
+            "c": ("100% of it", VALIDATING),
+            "d": ("day_1", VALIDATING),
+        }
+        for number, (letter, (name, status)) in enumerate(laid.items()):
+            values = {"name": name, "status": status, "input_file_id": f"file-{letter}", "created_at": 1_000 + number}
+            await database.write(lambda c, i=letter, v=values: _insert_batch(c, i, **v))  # type: ignore[misc]
+        assert await database.read(lambda c: _batch_page(c, "ann", wanted)) == list(found)
+        if found:
+            after = await database.read(lambda c: _batch_page(c, "ann", wanted, after=found[0]))
+            assert after == list(found[1:])
+
+    async def test_are_listed_by_an_index(self, database: Database, tmp_path: Path) -> None:
+        statement = "SELECT * FROM batches WHERE account_id = 'ann' ORDER BY created_at DESC, sequence DESC LIMIT 3"
+        with closing(sqlite3.connect(tmp_path / "bookwheel.db")) as connection:
+            plan = str(connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall())
+        assert "USING INDEX ix_batches_account_id_created_at_sequence" in plan
+        assert "TEMP B-TREE" not in plan
+
+    async def test_change_only_from_the_statuses_that_are_named(self, database: Database) -> None:
+        await database.write(lambda c: _insert_batch(c, "batch_1"))
+        await database.write(lambda c: _insert_batch(c, "batch_2"))
+
+        async def change(*statuses: str, **values: Any) -> BatchRecord | None:
+            return await database.write(lambda c: batch_rows.change_batch(c, "batch_1", statuses, **values))
+
+        assert await change(IN_PROGRESS, CANCELLING, status=COMPLETED) is None
+        changed = await change(VALIDATING, IN_PROGRESS, status=IN_PROGRESS, total=3)
+        assert changed is not None
+        assert (changed.status, changed.total) == (IN_PROGRESS, 3)
+        assert await change(VALIDATING, status=FAILED) is None
+        assert await database.read(lambda c: batch_rows.get_batch(c, "batch_1")) == changed
+        other = await database.read(lambda c: batch_rows.get_batch(c, "batch_2"))
+        assert other is not None
+        assert (other.status, other.total) == (VALIDATING, 0)
+        assert await database.write(lambda c: batch_rows.change_batch(c, "batch_3", UNFINISHED, total=1)) is None
+
+    async def test_end_together_with_their_files(self, database: Database) -> None:
+        record = await database.write(lambda c: _insert_batch(c, "batch_1", status=FINALIZING, output_seconds=50))
+        output, errors = ResultFile("file-o", "o.jsonl", 30, "1" * 64), ResultFile("file-e", "e.jsonl", 5, "2" * 64)
+        change = {"status": COMPLETED, "completed": 2, "failed": 1}
+        ended = await database.write(lambda c: batch_rows.end_batch(c, record, output, errors, 2_000, change))
+        assert (ended.status, ended.output_file_id, ended.error_file_id) == (COMPLETED, "file-o", "file-e")
+        found = await database.read(lambda c: rows.find_files(c, "ann", ["file-o", "file-e"]))
+        kept = [(file.purpose, file.filename, file.size_bytes, file.status) for file in found.values()]
+        assert sorted(kept) == [
+            ("batch_output", "e.jsonl", 5, PROCESSED),
+            ("batch_output", "o.jsonl", 30, PROCESSED),
+        ]
+        assert {file.expires_at for file in found.values()} == {2_050}
+        assert await database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(2, 35)
+
+    async def test_end_once_and_then_leave_no_second_files(self, database: Database) -> None:
+        record = await database.write(lambda c: _insert_batch(c, "batch_1", status=COMPLETED))
+        output = ResultFile("file-o", "o.jsonl", 30, "1" * 64)
+        with pytest.raises(AssertionError):
+            await database.write(lambda c: batch_rows.end_batch(c, record, output, None, 2_000, {"status": COMPLETED}))
+        assert await database.read(lambda c: rows.existing_file_ids(c, ["file-o"])) == set()
+        assert await database.read(lambda c: rows.account_usage(c, "ann")) == AccountUsage(0, 0)
+
+    async def test_that_are_unfinished_or_untold_are_found_at_the_start(self, database: Database) -> None:
+        statuses = [*sorted(UNFINISHED), COMPLETED, FAILED, EXPIRED, CANCELLED]
+        for status in statuses:
+            await database.write(lambda c, s=status: _insert_batch(c, s, status=s, callback_pending=s != FAILED))  # type: ignore[misc]
+        unfinished = await database.read(batch_rows.unfinished_batches)
+        untold = await database.read(batch_rows.untold_batches)
+        assert [record.batch_id for record in unfinished] == sorted(UNFINISHED)
+        assert [record.batch_id for record in untold] == [COMPLETED, EXPIRED, CANCELLED]
+
+
 class TestBlobs:
+    async def test_of_a_batch_stand_as_a_file_when_its_folder_is_gone(self, blobs: Blobs, tmp_path: Path) -> None:
+        folder = blobs.batch_folder("batch_1")
+        folder.mkdir()
+        (folder / "output.jsonl").write_bytes(b"{}\n")
+        await blobs.adopt(folder / "output.jsonl", "file-o")
+        await blobs.delete_batch_folder("batch_1")
+        await blobs.delete_batch_folder("batch_none")
+        assert not folder.exists()
+        assert blobs.path("file-o", ORIGINAL).read_bytes() == b"{}\n"
+        assert list((tmp_path / "incoming").iterdir()) == []
+
+    async def test_of_batches_that_have_ended_are_swept(self, blobs: Blobs) -> None:
+        for batch_id in ("batch_1", "batch_2", "batch_3"):
+            blobs.batch_folder(batch_id).mkdir()
+            (blobs.batch_folder(batch_id) / "output.jsonl").write_bytes(b"{}\n")
+        assert blobs.sweep_batches({"batch_2", "batch_none"}) == 2
+        assert [blobs.batch_folder(f"batch_{number}").exists() for number in (1, 2, 3)] == [False, True, False]
+
     async def test_are_kept_whole_and_hashed(self, blobs: Blobs, tmp_path: Path) -> None:
         incoming = blobs.new_incoming()
         for piece in (b"first ", b"second"):
@@ -276,6 +460,31 @@ def _row(file_id: str, account_id: str = "ann", **values: Any) -> dict[str, Any]
 def _insert(connection: Connection, file_id: str, account_id: str = "ann", **values: Any) -> None:
     rows.reserve_room(connection, account_id, 10, now=1_000)
     rows.insert_file(connection, **_row(file_id, account_id, **values))
+
+
+def _batch_row(batch_id: str, account_id: str = "ann", **values: Any) -> dict[str, Any]:
+    row = {"input_file_id": "file-batch-1", "endpoint": "/v1/chat/completions", "completion_window": "24h", "name": ""}
+    row |= {"batch_id": batch_id, "account_id": account_id, "status": VALIDATING}
+    counts = dict.fromkeys(("total", "completed", "failed"), 0)
+    return row | counts | {"callback_pending": False, "created_at": 1_000, "expires_at": 90_000} | values
+
+
+def _insert_batch(connection: Connection, batch_id: str, account_id: str = "ann", **values: Any) -> BatchRecord:
+    rows.reserve_room(connection, account_id, 0, now=1_000, in_count=0)
+    return batch_rows.insert_batch(connection, **_batch_row(batch_id, account_id, **values))
+
+
+def _batch_page(
+    connection: Connection,
+    account_id: str,
+    wanted: BatchFilter | None = None,
+    *,
+    after: str | None = None,
+    limit: int = 7,
+) -> list[str] | None:
+    """The ids of a page of batches."""
+    found = batch_rows.list_batches(connection, account_id, wanted or BatchFilter(), after=after, limit=limit)
+    return None if found is None else [record.batch_id for record in found]
 
 
 def _page(

@@ -6,11 +6,7 @@ unfinished is taken up again at the next start.
 """
 
 import asyncio
-import hashlib
-import secrets
-import string
 import time
-import uuid
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -20,8 +16,9 @@ from typing import Any
 import msgspec
 
 from bookwheel.batches.callbacks import Callbacks, FinishEvent
+from bookwheel.batches.keeping import keep_results
 from bookwheel.batches.lines import EMBEDDINGS_ENDPOINT, InputLines, Scan, rules_for, scan_lines
-from bookwheel.batches.request import CALLBACK_KEY, NAME_KEY, check_metadata, window_seconds
+from bookwheel.batches.request import new_row
 from bookwheel.batches.results import Results, open_results
 from bookwheel.batches.run import BatchRun, Desk
 from bookwheel.errors import InputFileDeleted, InvalidRequest, NotFound
@@ -42,7 +39,6 @@ from bookwheel.storage.batches import (
     VALIDATING,
     BatchFilter,
     BatchRecord,
-    ResultFile,
 )
 from bookwheel.storage.blobs import ORIGINAL, Blobs
 from bookwheel.storage.database import Database
@@ -51,9 +47,10 @@ from bookwheel.wire.batches import BatchCreate, BatchError, BatchErrors, BatchPr
 AT_ONCE = 1
 RUN_AT_ONCE = 16
 """Batches of one account: they share the engines' turns, so that more would make none of them faster."""
+LONGEST_SHOWN = 80
+"""Of an id that an error message repeats."""
 COUNT_SECONDS = 2.0
 """How often the row of a running batch is told the counts."""
-HASH_BYTES = 1024 * 1024
 LONGEST_LINE_BYTES = 64 * MB
 """The most that may be set: of a file that was validated under any settings."""
 
@@ -61,7 +58,6 @@ NOT_RUN = {
     EXPIRED: ("batch_expired", "This request could not be executed before the completion window ended."),
     CANCELLED: ("batch_cancelled", "The batch was cancelled before this request was executed."),
 }
-_ID_ALPHABET = string.ascii_letters + string.digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ class _Queues:
 
     validation: JobQueue
     run: JobQueue
-    cancelling: JobQueue
+    ending: JobQueue
 
 
 @dataclass(slots=True)
@@ -128,8 +124,8 @@ class Batches:
 
     async def close(self) -> None:
         """Stop where everything is. What was answered is on disk when this returns."""
-        for queues in self._queues.values():
-            for queue in (queues.validation, queues.run, queues.cancelling):
+        for queues in list(self._queues.values()):
+            for queue in (queues.validation, queues.run, queues.ending):
                 await queue.close()
         for task in self._calling:
             task.cancel()
@@ -137,18 +133,15 @@ class Batches:
 
     async def create(self, account_id: str, wanted: BatchCreate) -> BatchRecord:
         """Take a batch on. Raises InvalidRequest."""
-        metadata = wanted.metadata or {}
-        seconds = window_seconds(wanted.completion_window)
-        check_metadata(metadata)
-        if metadata.get(CALLBACK_KEY):
-            self._callbacks.check(metadata[CALLBACK_KEY])
+        row = new_row(account_id, wanted)
+        if row["callback_url"] is not None:
+            self._callbacks.check(row["callback_url"])
         if wanted.endpoint == EMBEDDINGS_ENDPOINT and not self._desk.roster.embeds:
             message = f"{EMBEDDINGS_ENDPOINT} needs an embedding engine, and none is configured."
             raise InvalidRequest(message, param="endpoint")
         found = await self._files.find(account_id, [wanted.input_file_id])
         if wanted.input_file_id not in found or found[wanted.input_file_id].purpose != BATCH_PURPOSE:
-            raise InvalidRequest(f"Invalid file [id:{wanted.input_file_id}].", param="input_file_id")
-        row = _new_row(account_id, wanted, seconds)
+            raise InvalidRequest(f"Invalid file [id:{wanted.input_file_id[:LONGEST_SHOWN]}].", param="input_file_id")
         record = await self._database.write(lambda c: rows.insert_batch(c, **row))
         self._wake(record)
         log.info("batch created", batch_id=record.batch_id, endpoint=record.endpoint, account_id=account_id)
@@ -185,6 +178,12 @@ class Batches:
         self._wake(changed)
         return changed
 
+    async def end_overdue(self) -> None:
+        """End batches whose time is over or whose input file is gone, also those whose turn has not come. For now and then."""
+        now = int(time.time())
+        for record in await self._database.read(lambda c: rows.batches_to_end(c, now)):
+            self._queues_of(record).ending.put(record.batch_id)
+
     def counts(self, record: BatchRecord) -> RequestCounts:
         """How its lines ended, as of now."""
         running = self._running.get(record.batch_id)
@@ -206,7 +205,7 @@ class Batches:
 
     def _wake(self, record: BatchRecord) -> None:
         queues = self._queues_of(record)
-        by_status = {VALIDATING: queues.validation, CANCELLING: queues.cancelling}
+        by_status = {VALIDATING: queues.validation, CANCELLING: queues.ending}
         by_status.get(record.status, queues.run).put(record.batch_id)
 
     def _queues_of(self, record: BatchRecord) -> _Queues:
@@ -257,14 +256,14 @@ class Batches:
             return
         self._taken.add(batch_id)
         try:
-            record = await self._read(batch_id)
+            record, lines = await self._read(batch_id), self._scanned.pop(batch_id, None)
             if record is not None and record.status in (IN_PROGRESS, FINALIZING, CANCELLING):
-                await self._run_to_end(record)
+                await self._run_to_end(record, lines or (await self._scan(record)).lines)
         finally:
             self._taken.remove(batch_id)
 
-    async def _run_to_end(self, record: BatchRecord) -> None:
-        lines = self._scanned.pop(record.batch_id, None) or (await self._scan(record)).lines
+    async def _run_to_end(self, record: BatchRecord, lines: InputLines | None) -> None:
+        """`lines` is None where the input file is gone."""
         async with self._opened(record, lines or InputLines.none(self._input_path(record))) as running:
             if lines is not None:
                 status = await self._work(record, running)
@@ -325,7 +324,7 @@ class Batches:
             change = {"status": FINALIZING, "finalizing_at": now}
             if not await self._change(batch_id, (IN_PROGRESS, FINALIZING), change):
                 status = CANCELLED  # when everything was done
-        output, errors = [await self._keep(record, path, kind) for path, kind in results.files]
+        output, errors = await keep_results(self._blobs, batch_id, results)
         change = {
             "status": status,
             f"{status}_at": now,
@@ -360,16 +359,6 @@ class Batches:
         log.info("batch failed", batch_id=batch_id, errors=len(errors), first=errors[0].code)
         self._call_back(failed)
 
-    async def _keep(self, record: BatchRecord, path: Path, kind: str) -> ResultFile | None:
-        """Have results stand where files stand, if there are any. A crash before their row is there leaves what the next
-        start sweeps, and the results where they were."""
-        sha256, size_bytes = await asyncio.to_thread(_measure, path)
-        if not size_bytes:
-            return None
-        file_id = "file-batch_output-" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(24))
-        await self._blobs.adopt(path, file_id)
-        return ResultFile(file_id, f"{record.batch_id}_{kind}.jsonl", size_bytes, sha256)
-
     async def _keep_counts(self, batch_id: str, results: Results) -> None:
         told: dict[str, Any] = {}
         while True:
@@ -394,31 +383,6 @@ class Batches:
         await self._change(record.batch_id, (record.status,), {"callback_pending": False})
 
 
-def _new_row(account_id: str, wanted: BatchCreate, seconds: int) -> dict[str, Any]:
-    now = int(time.time())
-    metadata = wanted.metadata or {}
-    callback_url = metadata.get(CALLBACK_KEY) or None
-    expires_after = wanted.output_expires_after
-    return {
-        "batch_id": f"batch_{uuid.uuid4()}",
-        "account_id": account_id,
-        "input_file_id": wanted.input_file_id,
-        "endpoint": wanted.endpoint,
-        "completion_window": wanted.completion_window,
-        "name": metadata.get(NAME_KEY, ""),
-        "metadata": msgspec.json.encode(wanted.metadata).decode() if wanted.metadata is not None else None,
-        "callback_url": callback_url,
-        "callback_pending": callback_url is not None,
-        "output_seconds": expires_after.seconds if expires_after else None,
-        "status": VALIDATING,
-        "created_at": now,
-        "expires_at": now + seconds,
-        "total": 0,
-        "completed": 0,
-        "failed": 0,
-    }
-
-
 def _input_deleted() -> BatchError:
     return BatchError(code="input_file_deleted", message="The input file was deleted.", param="input_file_id")
 
@@ -430,12 +394,3 @@ def _as_json(errors: list[BatchError]) -> str:
 def _ended_at(record: BatchRecord) -> int:
     ends = (record.completed_at, record.failed_at, record.expired_at, record.cancelled_at)
     return next((end for end in ends if end is not None), record.created_at)
-
-
-def _measure(path: Path) -> tuple[str, int]:
-    """The SHA-256 and the size in bytes of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(HASH_BYTES):
-            digest.update(piece)
-        return digest.hexdigest(), file.tell()

@@ -84,13 +84,12 @@ class LineRules:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a line stands in its file: its number, from 1, and its bytes. `leader` is the number of the first line that shares
-    its documents, 0 where it shares them with none."""
+    """Where a line stands in its file: its number, from 1, and its bytes. Lines of a group share documents; 0: with none."""
 
     number: int
     offset: int
     size_bytes: int
-    leader: int
+    group: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class InputLines:
     numbers: NDArray[np.int32]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int32]
-    leaders: NDArray[np.int32]
+    groups: NDArray[np.int32]
 
     @classmethod
     def none(cls, path: Path) -> "InputLines":
@@ -115,7 +114,7 @@ class InputLines:
 
     def places(self, done: Collection[int] = ()) -> Iterator[Place]:
         """Where the lines stand that are not done, in order."""
-        for row in zip(self.numbers, self.offsets, self.sizes, self.leaders, strict=True):
+        for row in zip(self.numbers, self.offsets, self.sizes, self.groups, strict=True):
             place = Place(*map(int, row))
             if place.number not in done:
                 yield place
@@ -194,7 +193,7 @@ class _Scanner:
         if self._errors or self._model is None:
             return Scan(errors=self._errors)
         documents = np.array(self._documents, np.uint64)
-        order, leaders = _order(documents, np.array(self._roles, np.uint64), np.array(self._numbers, np.int32))
+        order, groups = _order(documents, np.array(self._roles, np.uint64), np.array(self._numbers, np.int32))
         return Scan(
             InputLines(
                 path,
@@ -202,7 +201,7 @@ class _Scanner:
                 np.array(self._numbers, np.int32)[order],
                 np.array(self._offsets, np.int64)[order],
                 np.array(self._sizes, np.int32)[order],
-                leaders[order],
+                groups[order],
             )
         )
 
@@ -320,24 +319,21 @@ def _digest(texts: list[bytes]) -> int:
 def _order(
     documents: NDArray[np.uint64], roles: NDArray[np.uint64], numbers: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """The order to run lines in, int64[lines], and the number of the line that reads each one's documents first, int32[lines].
+    """The order to run lines in, int64[lines], and the group of each, int32[lines].
 
     Groups come in the order of their first lines, and so do the roles within a group.
     """
-    by_documents, group, size = _first_of_kind(documents)
-    by_role, _, _ = _first_of_kind(roles)
+    by_documents, size = _first_of_kind(documents)
+    by_role, _ = _first_of_kind(roles)
     order = np.lexsort((numbers, by_role, by_documents))
-    first_place = np.full(len(documents), -1, np.int64)
-    first_place[by_documents[order][::-1]] = order[::-1]  # the last that is written stays: the first of each group
-    leaders = numbers[first_place[by_documents]]
-    leaders[(documents == 0) | (size[group] == 1)] = 0
-    return order, leaders
+    is_shared = (documents != 0) & (size > 1)
+    return order, np.where(is_shared, by_documents + 1, 0).astype(np.int32)
 
 
-def _first_of_kind(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each key where its kind occurs first, its kind's number; and how many there are of each kind."""
+def _first_of_kind(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each key where its kind occurs first, and how many there are of its kind: int64[keys] each."""
     _, first, kind, size = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-    return first[kind], kind, size
+    return first[kind], size[kind]
 
 
 def _read_at(file: IO[bytes], place: Place) -> bytes:

@@ -1,12 +1,16 @@
 """What a request for a batch or for a list of batches asks for, checked in the wire contract's words."""
 
 import re
+import time
+import uuid
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
+
+import msgspec
 
 from bookwheel.errors import InvalidRequest
-from bookwheel.storage.batches import BatchFilter
-from bookwheel.wire.batches import BatchListQuery, BatchStatus
+from bookwheel.storage.batches import VALIDATING, BatchFilter
+from bookwheel.wire.batches import BatchCreate, BatchListQuery, BatchStatus
 
 LEAST_HOURS = 24
 MOST_HOURS = 336
@@ -22,6 +26,33 @@ _WINDOW = re.compile(r"([1-9][0-9]{0,3})([hd])")
 _MOMENT = "%Y%m%d%H%M%S"
 _LATEST = 2**63
 """What the database cannot hold any more."""
+
+
+def new_row(account_id: str, wanted: BatchCreate) -> dict[str, Any]:
+    """The row of a batch that was asked for. Raises InvalidRequest where it may not be."""
+    now, seconds = int(time.time()), window_seconds(wanted.completion_window)
+    metadata = wanted.metadata or {}
+    check_metadata(metadata)
+    callback_url = metadata.get(CALLBACK_KEY) or None
+    expires_after = wanted.output_expires_after
+    return {
+        "batch_id": f"batch_{uuid.uuid4()}",
+        "account_id": account_id,
+        "input_file_id": wanted.input_file_id,
+        "endpoint": wanted.endpoint,
+        "completion_window": wanted.completion_window,
+        "name": metadata.get(NAME_KEY, "").casefold(),
+        "metadata": msgspec.json.encode(wanted.metadata).decode() if wanted.metadata is not None else None,
+        "callback_url": callback_url,
+        "callback_pending": callback_url is not None,
+        "output_seconds": expires_after.seconds if expires_after else None,
+        "status": VALIDATING,
+        "created_at": now,
+        "expires_at": now + seconds,
+        "total": 0,
+        "completed": 0,
+        "failed": 0,
+    }
 
 
 def window_seconds(completion_window: str) -> int:
@@ -59,7 +90,7 @@ def read_filter(query: BatchListQuery) -> BatchFilter:
     if not set(statuses) <= set(allowed):
         raise InvalidRequest(f"Invalid 'status': allowed are {', '.join(allowed)}.", param="status")
     return BatchFilter(
-        name_part=query.ds_name or "",
+        name_part=(query.ds_name or "").casefold(),
         input_file_ids=file_ids,
         statuses=statuses,
         created_after=_moment(query.create_after, "create_after"),

@@ -131,10 +131,13 @@ def open_results(folder: Path) -> Results:
 async def _write_durably(growing: _GrowingFile, results: list[tuple[int, bytes]]) -> None:
     """Write results, however long the disk refuses them: they were answered, and are kept."""
     while True:
+        writing = asyncio.ensure_future(asyncio.to_thread(growing.write, results))
         try:
-            return await asyncio.to_thread(growing.write, results)
+            return await asyncio.shield(writing)
         except OSError as error:  # a full disk, mostly
             log.error("batch results not written", batch_id=growing.path.parent.name, why=os.strerror(error.errno or 0))
+        finally:  # a thread goes on where this is cancelled: the file is not to be closed under it
+            await asyncio.gather(writing, return_exceptions=True)
         await asyncio.sleep(PAUSE_WHERE_DISK_FAILS_SECONDS)
 
 

@@ -31,7 +31,8 @@ LONGEST_LOOK_SECONDS = 15.0
 MOST_OUTAGES = 5
 """Of the engine while one line is asked, at no cost to the line: it may be the line that brings the engine down."""
 REST_SECONDS = 1.0
-"""Before lines whose documents were being read are looked through again."""
+REST_SECONDS_A_LINE = 0.001
+"""Before lines whose documents were being read are looked through again: ten times what that takes."""
 BUSY = 429
 PATIENCE_WITH_BUSY_SECONDS = 600.0
 """So long a line is asked again where the engine is only busy, however many tries that takes."""
@@ -44,7 +45,8 @@ MOST_UNDER_WAY_BYTES = 12 * 1024 * 1024
 UNDER_WAY = 2
 """Lines under way for each one that the engine answers at once: the others wait for their turn, or after a failure."""
 RATE_SECONDS = 60.0
-"""The rate that is told is that of the last minute."""
+RATE_LINES = 5
+"""The rate that is told is that of the last minute, and of so many lines at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,10 @@ class BatchRun:
         self._results = results
         self._desk = desk
         self._batch_id = record.batch_id
+        self._led: set[int] = set()
+        """Groups of lines that share documents, of which one line went ahead in this run."""
         self._leading: dict[int, asyncio.Event] = {}
-        """By the number of a leader that is under way: set when its first try has ended, so that its documents are read."""
+        """By group, while that line is under way: set when its first try has ended, so that the documents are read."""
         self._under_way: dict[asyncio.Task[None], int] = {}
         self._one_ended = asyncio.Event()
         self._failure: BaseException | None = None
@@ -94,11 +98,15 @@ class BatchRun:
         """How it goes on."""
         done = self._results.completed + self._results.failed
         now = time.monotonic()
-        while len(self._samples) > 1 and self._samples[1][0] < now - RATE_SECONDS:
+        while (
+            len(self._samples) > 1
+            and self._samples[1][0] < now - RATE_SECONDS
+            and done - self._samples[1][1] >= RATE_LINES
+        ):
             self._samples.popleft()
         began, done_then = self._samples[0]
         rate = (done - done_then) / max(now - began, 1e-3)
-        if now - self._samples[-1][0] >= 1:
+        if now - self._samples[-1][0] >= 1 and done > self._samples[-1][1]:
             self._samples.append((now, done))
         left = (len(self._lines) - done) / rate if rate else None
         return BatchProgress(
@@ -116,7 +124,7 @@ class BatchRun:
             await self._run_lines(self._lines.places(self._results.done))
             while self._unread:
                 unread, self._unread = self._unread, []
-                await self._wait_until_read(unread[0])
+                await self._wait_until_read(unread)
                 await self._run_lines(iter(unread))
             await self._results.settle()
             if self._results.completed + self._results.failed < len(self._lines):
@@ -163,44 +171,57 @@ class BatchRun:
             raise self._failure
 
     def _start(self, place: Place, line: bytes) -> None:
-        if place.leader == place.number:
-            self._leading[place.number] = asyncio.Event()
-        task = asyncio.create_task(self._run_line(place, line))
+        leads = bool(place.group) and place.group not in self._led
+        if leads:
+            self._led.add(place.group)
+            self._leading[place.group] = asyncio.Event()
+        task = asyncio.create_task(self._run_line(place, line, leads=leads))
         self._under_way[task] = len(line)
         task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
-        self._failure = self._failure or (None if task.cancelled() else task.exception())
+        failure = None if task.cancelled() else task.exception()
+        self._failure = self._failure or failure
         self._one_ended.set()
 
-    async def _run_line(self, place: Place, line: bytes) -> None:
+    async def _run_line(self, place: Place, line: bytes, *, leads: bool) -> None:
         """One line until it has its result, or is put off because its documents are not read yet."""
         try:
             if not await self._desk.reader.wait(files_in(line), timeout_seconds=0):
-                self._unread.append(place)
+                self._put_off(place)
                 return
-            leader = self._leading.get(place.leader)
-            if leader is not None and place.leader != place.number:
-                await leader.wait()
-            answer = await self._answer(place, line)
+            if not leads and place.group in self._leading:
+                await self._leading[place.group].wait()
+            answer = await self._answer(place, line, leads=leads)
         finally:
-            self._let_followers_go(place)
+            if leads:
+                self._let_followers_go(place)
         if isinstance(answer.error, FileStillParsing):
-            self._unread.append(place)
+            self._put_off(place)
             return
         if answer.error is not None:
             status, code = answer.error.http_status, answer.error.error_code
             log.info("batch line failed", batch_id=self._batch_id, line=place.number, status=status, code=code)
         await self._results.add(place.number, answer.result, is_failure=answer.error is not None)
 
-    async def _answer(self, place: Place, line: bytes) -> LineAnswer:
+    def _put_off(self, place: Place) -> None:
+        self._unread.append(place)
+        self._led.discard(place.group)
+
+    def _let_followers_go(self, place: Place) -> None:
+        leading = self._leading.pop(place.group, None)
+        if leading is not None:
+            leading.set()
+
+    async def _answer(self, place: Place, line: bytes, *, leads: bool) -> LineAnswer:
         """Ask until there is an answer, or a failure that is the line's own."""
         began, tries, outages = time.monotonic(), 0, 0
         while True:
             answer = await self._ask(place, line)
             error = answer.error
-            self._let_followers_go(place)
+            if leads:
+                self._let_followers_go(place)
             if error is None or not may_pass(error):
                 return answer
             if outages < MOST_OUTAGES and await self._was_down():
@@ -246,18 +267,13 @@ class BatchRun:
         why = await engine.why_unable() if engine is not None else None
         return f"The engine {engine.name} is not able to answer: {why}" if engine is not None and why else None
 
-    async def _wait_until_read(self, place: Place) -> None:
-        """Wait for the documents of a line; not for ever, since others may be read by then."""
+    async def _wait_until_read(self, unread: list[Place]) -> None:
+        """Wait for the documents of the first of them; not for ever, since those of others may be read by then."""
         self._waiting = "Documents are still being read."
-        (line,) = await asyncio.to_thread(self._lines.read, [place])
+        (line,) = await asyncio.to_thread(self._lines.read, unread[:1])
         await self._desk.reader.wait(files_in(line), timeout_seconds=LONGEST_PAUSE_SECONDS)
-        await asyncio.sleep(REST_SECONDS)
+        await asyncio.sleep(max(REST_SECONDS, REST_SECONDS_A_LINE * len(unread)))
         self._waiting = None
-
-    def _let_followers_go(self, place: Place) -> None:
-        leading = self._leading.pop(place.number, None)
-        if leading is not None:
-            leading.set()
 
     def _most_under_way(self) -> int:
         engine = self._engine()

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, Select, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, exists, insert, not_, or_, select, update
 
 from bookwheel.storage.files import PROCESSED, insert_file, reserve_room
-from bookwheel.storage.tables import batches
+from bookwheel.storage.tables import batches, files
 
 VALIDATING = "validating"
 IN_PROGRESS = "in_progress"
@@ -62,7 +62,8 @@ class BatchRecord:
 
 @dataclass(frozen=True, slots=True)
 class BatchFilter:
-    """Which batches are listed. Empty and None: no matter. `name_part` stands anywhere in the name, in any case."""
+    """Which batches are listed. Empty and None: no matter. `name_part`, casefolded as names
+    are, stands anywhere in the name."""
 
     name_part: str = ""
     input_file_ids: tuple[str, ...] = ()
@@ -173,6 +174,14 @@ def unfinished_batches(connection: Connection) -> list[BatchRecord]:
     return [_record(row) for row in connection.execute(query)]
 
 
+def batches_to_end(connection: Connection, now: int) -> list[BatchRecord]:
+    """Batches in progress whose time is over or whose input file is gone, oldest first."""
+    has_input = exists().where(files.c.file_id == batches.c.input_file_id)
+    is_over = or_(batches.c.expires_at <= now, not_(has_input))
+    query = select(*_COLUMNS).where(batches.c.status == IN_PROGRESS, is_over).order_by(batches.c.sequence)
+    return [_record(row) for row in connection.execute(query)]
+
+
 def untold_batches(connection: Connection) -> list[BatchRecord]:
     """Batches that have ended, and whose callback has not been made, oldest first."""
     query = select(*_COLUMNS).where(batches.c.callback_pending, batches.c.status.not_in(UNFINISHED))
@@ -185,7 +194,7 @@ def _of_account(account_id: str) -> Select[Any]:
 
 def _filtered(query: Select[Any], wanted: BatchFilter) -> Select[Any]:
     if wanted.name_part:
-        query = query.where(batches.c.name.icontains(wanted.name_part, autoescape=True))
+        query = query.where(batches.c.name.contains(wanted.name_part, autoescape=True))
     if wanted.input_file_ids:
         query = query.where(batches.c.input_file_id.in_(wanted.input_file_ids))
     if wanted.statuses:

@@ -163,6 +163,7 @@ class Blobs:
 
     def _adopt(self, path: Path, file_id: str) -> None:
         folder = self._make_folder(file_id)
+        (folder / ORIGINAL).unlink(missing_ok=True)  # of a try that came no further
         (folder / ORIGINAL).hardlink_to(path)
         self._sync_path_to(folder)
 

@@ -58,7 +58,7 @@ batches = Table(
     Column("input_file_id", String(64), nullable=False),
     Column("endpoint", String(64), nullable=False),
     Column("completion_window", String(16), nullable=False),
-    Column("name", String(100), nullable=False),
+    Column("name", Text, nullable=False),
     Column("metadata", Text),
     Column("callback_url", Text),
     Column("callback_pending", Boolean, nullable=False),

@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("input_file_id", sa.String(64), nullable=False),
         sa.Column("endpoint", sa.String(64), nullable=False),
         sa.Column("completion_window", sa.String(16), nullable=False),
-        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
         sa.Column("metadata", sa.Text),
         sa.Column("callback_url", sa.Text),
         sa.Column("callback_pending", sa.Boolean, nullable=False),
