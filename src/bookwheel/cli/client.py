@@ -27,6 +27,9 @@ T = TypeVar("T")
 START_SECONDS = 120.0
 POLL_SECONDS = 0.2
 UPLOAD_PIECE_BYTES = 256 * 1024
+OVER_RATE = 429
+LONGEST_REST_SECONDS = 60.0
+"""A server that asks for a longer pause refuses."""
 PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 
 
@@ -40,21 +43,28 @@ class Address:
 
     url: str
     key: str
+    ends_with_command: bool = False
+    """Whether it was started for this command, and does not outlive it."""
+
+
+def find_server(settings: Settings) -> Address | None:
+    """The address of the configured server, or of the one that runs on the data folder."""
+    key = _own_key(settings)
+    if settings.client.base_url:
+        return Address(_without_prefix(settings.client.base_url), key)
+    running = _running_server(settings.data_dir)
+    return Address(running, key) if running else None
 
 
 @contextmanager
 def find_or_start_server(settings: Settings) -> Iterator[Address]:
-    """The address of the configured server, or of the one that runs on the data folder, or of one started for now."""
-    key = _own_key(settings)
-    if settings.client.base_url:
-        yield Address(_without_prefix(settings.client.base_url), key)
-        return
-    running = _running_server(settings.data_dir)
-    if running:
-        yield Address(running, key)
+    """The address of a server that is there, or of one started for now."""
+    found = find_server(settings)
+    if found is not None:
+        yield found
         return
     with _started_server(settings) as url:
-        yield Address(url, key)
+        yield Address(url, _own_key(settings), ends_with_command=True)
 
 
 class Client:
@@ -63,23 +73,40 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, address: Address) -> None:
         self._session = session
         self._base = f"{address.url}/v1"
+        self.server_ends_with_command = address.ends_with_command
 
-    async def call(self, method: str, path: str, **params: Any) -> dict[str, Any]:
-        """One call; the answer's JSON."""
-        async with self._session.request(method, f"{self._base}{path}", params=params) as response:
-            await _raise_refusal(response)
-            answer: dict[str, Any] = await response.json()
-            return answer
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+        """One call, made again where it was over the rate; the answer's JSON."""
+        while True:
+            async with self._session.request(method, f"{self._base}{path}", json=body, params=params) as response:
+                if not await _is_to_come_again(response):
+                    await _raise_refusal(response)
+                    answer: dict[str, Any] = await response.json()
+                    return answer
 
-    async def upload(self, path: Path, progress: Callable[[int], None]) -> dict[str, Any]:
-        """Upload a file; `progress` is told how many bytes went out each time."""
-        form = aiohttp.FormData(quote_fields=False)  # names go out as they are, in UTF-8
-        form.add_field("purpose", "file-extract")
-        form.add_field("file", _pieces(path, progress), filename=path.name, content_type="application/octet-stream")
-        async with self._session.post(f"{self._base}/files", data=form) as response:
-            await _raise_refusal(response)
-            file: dict[str, Any] = await response.json()
-            return file
+    async def each(self, path: str, limit: int, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        """The objects of a listing, fetched `limit` at a time."""
+        page = await self.call("GET", path, limit=limit, **params)
+        while True:
+            for listed in page["data"]:
+                yield listed
+            if not page["has_more"]:
+                return
+            page = await self.call("GET", path, limit=limit, after=page["last_id"], **params)
+
+    async def upload(
+        self, path: Path, progress: Callable[[int], None], purpose: str = "file-extract"
+    ) -> dict[str, Any]:
+        """Upload a file, again where it was over the rate; `progress` is told how many bytes went out each time."""
+        while True:
+            form = aiohttp.FormData(quote_fields=False)  # names go out as they are, in UTF-8
+            form.add_field("purpose", purpose)
+            form.add_field("file", _pieces(path, progress), filename=path.name, content_type="application/octet-stream")
+            async with self._session.post(f"{self._base}/files", data=form) as response:
+                if not await _is_to_come_again(response):
+                    await _raise_refusal(response)
+                    file: dict[str, Any] = await response.json()
+                    return file
 
     async def wait_until_read(
         self, file: dict[str, Any], progress: Callable[[dict[str, Any]], None] = lambda _: None
@@ -124,11 +151,20 @@ def with_client(settings: Settings, work: Callable[[Client], Coroutine[Any, Any,
         async with aiohttp.ClientSession(headers=headers, timeout=PATIENT) as session:
             try:
                 return await work(Client(session, address))
-            except aiohttp.ClientConnectionError as error:
+            except aiohttp.ClientError as error:
                 raise ServerRefused(f"{address.url} does not answer: {error}") from None
 
     with find_or_start_server(settings) as address:
         return asyncio.run(run(address))
+
+
+async def _is_to_come_again(response: aiohttp.ClientResponse) -> bool:
+    """Whether a call was over the rate and may be made again: when this returns."""
+    pause = response.headers.get("retry-after", "")
+    if response.status != OVER_RATE or not pause.isdigit() or int(pause) > LONGEST_REST_SECONDS:
+        return False
+    await asyncio.sleep(int(pause))
+    return True
 
 
 async def _raise_refusal(response: aiohttp.ClientResponse) -> None:
@@ -186,22 +222,50 @@ def _is_bookwheel(url: str) -> bool:
 
 @contextmanager
 def _started_server(settings: Settings) -> Iterator[str]:
-    """A server of our own on a free port, with the same settings, for as long as the with-statement lasts."""
+    """A server of our own on a free port, with the same settings, for as long as the with-statement lasts.
+
+    It is not in the terminal's group: Ctrl-C is for the command, which may still need it then. It ends with the command.
+    """
     with tempfile.TemporaryDirectory(prefix="bookwheel-") as folder:
         config, log_path = Path(folder) / "bookwheel.toml", Path(folder) / "server.log"
         config.write_text(settings_as_toml(settings, reveal_secrets=True), "utf-8")
-        command = [sys.executable, "-m", "bookwheel", "serve", "--config", str(config), "--log-level", "warning"]
+        command = [
+            sys.executable,
+            "-m",
+            "bookwheel.cli.companion",
+            "serve",
+            "--config",
+            str(config),
+            "--log-level",
+            "warning",
+        ]
         command += ["--host", "127.0.0.1", "--port", "0"]
         environment = environment_without_settings()
         with log_path.open("wb") as log_file:
             server = subprocess.Popen(  # noqa: S603 - our own command
-                command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, env=environment
+                command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, env=environment, process_group=0
             )
         try:
-            yield _wait_for_address(server, settings.data_dir, log_path)
+            with _leaving_when_told():
+                yield _wait_for_address(server, settings.data_dir, log_path)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
+
+
+@contextmanager
+def _leaving_when_told() -> Iterator[None]:
+    """Signals that end a program at once let it put its things away here."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _wait_for_address(server: subprocess.Popen[bytes], data_dir: Path, log_path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bookwheel.cli.client import Client, with_client
+from bookwheel.cli.client import Client, ServerRefused, with_client
 from bookwheel.cli.console import bytes_progress, err, out, reading, show_columns
 from bookwheel.cli.options import ConfigOption, DataDirOption, SetOption, read_settings
 from bookwheel.errors import BookwheelError
@@ -78,20 +78,12 @@ def remove_files(
 
 
 async def _all_files(client: Client) -> list[dict[str, Any]]:
-    files: list[dict[str, Any]] = []
-    page = await client.call("GET", "/files", limit=PAGE)
-    files += page["data"]
-    while page["has_more"]:
-        page = await client.call("GET", "/files", limit=PAGE, after=page["last_id"])
-        files += page["data"]
-    return files
+    return [file async for file in client.each("/files", PAGE)]
 
 
 async def _put(client: Client, paths: list[Path]) -> None:
-    with bytes_progress() as progress:
-        task = progress.add_task("Uploading", total=sum(path.stat().st_size for path in paths))
-        uploaded = [await client.upload(path, lambda sent: progress.advance(task, sent)) for path in paths]
-    failures = 0
+    uploaded = await _upload(client, paths)
+    failures = len(paths) - len(uploaded)
     for file in uploaded:
         try:
             with reading(file["filename"]) as progress:
@@ -101,7 +93,20 @@ async def _put(client: Client, paths: list[Path]) -> None:
             err.print(str(error), markup=False)
         out.print(f"{file['id']}  {file['filename']}", markup=False)
     if failures:
-        raise BookwheelError(f"{failures} of {len(uploaded)} files could not be read.")
+        raise BookwheelError(f"{failures} of {len(paths)} files could not be read.")
+
+
+async def _upload(client: Client, paths: list[Path]) -> list[dict[str, Any]]:
+    """Upload what is taken. Of what is refused it says why: the others need not be uploaded again for it."""
+    uploaded: list[dict[str, Any]] = []
+    with bytes_progress() as progress:
+        task = progress.add_task("Uploading", total=sum(path.stat().st_size for path in paths))
+        for path in paths:
+            try:
+                uploaded.append(await client.upload(path, lambda sent: progress.advance(task, sent)))
+            except ServerRefused as error:
+                err.print(f"{path.name}: {error}", markup=False)
+    return uploaded
 
 
 async def _show(client: Client, file_id: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bookwheel import __version__
-from bookwheel.cli import ask, config, doctor, files, models, serve
+from bookwheel.cli import ask, batches, config, doctor, files, models, serve
 from bookwheel.cli.console import err
 from bookwheel.errors import BookwheelError, SettingsError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("ask")(ask.ask)
 app.add_typer(files.app, name="files", help="List, upload, fetch and delete files.")
+app.add_typer(batches.app, name="batch", help="Run files of requests, and see how they go on.")
 app.add_typer(models.app, name="models", help="Get, list and remove the weights of embedded models.")
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)
