@@ -368,19 +368,19 @@ class TestLooking:
         assert found["lines"] == "5 of 5 lines"
         assert {"output file", "completed"} <= set(found)
 
-    def test_cancels(self, desk: Desk, engine: RecordingEngine) -> None:
+    def test_cancels(self, running: Desk, engine: RecordingEngine) -> None:
         engine.behave = held_after(1, threading.Event())
-        desk.write("questions.jsonl", lines(3))
-        waiting = desk.start("submit", "questions.jsonl", "--wait")
-        assert wait_until(lambda: desk.results_on_disk() == 1)
+        running.write("questions.jsonl", lines(3))
+        waiting = running.start("submit", "questions.jsonl", "--wait")
+        assert wait_until(lambda: running.results_on_disk() == 1)
         os.killpg(waiting.pid, signal.SIGINT)
         batch_id = ended(waiting).stdout.strip()
-        done = desk.run("cancel", batch_id)
+        done = running.run("cancel", batch_id)
         assert done.returncode == 0, done.stderr
         assert re.fullmatch(rf"{batch_id} (cancelling|cancelled)\n", done.stdout)
-        wait_until(lambda: shown(desk, batch_id)["status"] == "cancelled")
-        assert json.loads(desk.run("results", batch_id).stdout)["custom_id"] == "q1"
-        assert len(desk.run("results", batch_id, "--errors").stdout.splitlines()) == 2
+        wait_until(lambda: shown(running, batch_id)["status"] == "cancelled")
+        assert json.loads(running.run("results", batch_id).stdout)["custom_id"] == "q1"
+        assert len(running.run("results", batch_id, "--errors").stdout.splitlines()) == 2
 
     def test_writes_results_to_a_file(self, running: Desk) -> None:
         running.write("questions.jsonl", lines(2))

@@ -7,7 +7,7 @@ unfinished is taken up again at the next start.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,7 +46,7 @@ from bookwheel.wire.batches import BatchCreate, BatchError, BatchErrors, BatchPr
 
 AT_ONCE = 1
 RUN_AT_ONCE = 16
-"""Batches of one account: they share the engines' turns, so that more would make none of them faster."""
+"""Batches of one account and model: they share the engine's turns, so that more would make none of them faster."""
 LONGEST_SHOWN = 80
 """Of an id that an error message repeats."""
 COUNT_SECONDS = 2.0
@@ -66,15 +66,6 @@ class BatchPage:
 
     batches: list[BatchRecord]
     has_more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Queues:
-    """An account's batches that are to be validated, to be run, and to be ended before their turn came."""
-
-    validation: JobQueue
-    run: JobQueue
-    ending: JobQueue
 
 
 @dataclass(slots=True)
@@ -109,8 +100,7 @@ class Batches:
         self._taken: set[str] = set()
         """Batches that are being run or ended."""
         self._calling: set[asyncio.Task[None]] = set()
-        self._queues: dict[str, _Queues] = {}
-        """By account."""
+        self._queues: dict[tuple[str, ...], JobQueue] = {}
 
     async def take_up_unfinished(self) -> int:
         """Go on with every batch that has not ended; how many those are. For the start."""
@@ -124,9 +114,8 @@ class Batches:
 
     async def close(self) -> None:
         """Stop where everything is. What was answered is on disk when this returns."""
-        for queues in list(self._queues.values()):
-            for queue in (queues.validation, queues.run, queues.ending):
-                await queue.close()
+        for queue in list(self._queues.values()):
+            await queue.close()
         for task in self._calling:
             task.cancel()
         await asyncio.gather(*self._calling, return_exceptions=True)
@@ -182,7 +171,7 @@ class Batches:
         """End batches whose time is over or whose input file is gone, also those whose turn has not come. For now and then."""
         now = int(time.time())
         for record in await self._database.read(lambda c: rows.batches_to_end(c, now)):
-            self._queues_of(record).ending.put(record.batch_id)
+            self._ending(record).put(record.batch_id)
 
     def counts(self, record: BatchRecord) -> RequestCounts:
         """How its lines ended, as of now."""
@@ -204,17 +193,22 @@ class Batches:
                 self._stop(batch_id)
 
     def _wake(self, record: BatchRecord) -> None:
-        queues = self._queues_of(record)
-        by_status = {VALIDATING: queues.validation, CANCELLING: queues.ending}
-        by_status.get(record.status, queues.run).put(record.batch_id)
+        """Have done what a batch's status says is next. Nobody waits for what is another account's or another model's."""
+        if record.status == VALIDATING:
+            queue = self._queue((VALIDATING, record.account_id), self._validate, AT_ONCE)
+        elif record.status == CANCELLING:
+            queue = self._ending(record)
+        else:
+            queue = self._queue((IN_PROGRESS, record.account_id, record.model or ""), self._run, RUN_AT_ONCE)
+        queue.put(record.batch_id)
 
-    def _queues_of(self, record: BatchRecord) -> _Queues:
-        queues = self._queues.get(record.account_id)
-        if queues is None:
-            queues = self._queues[record.account_id] = _Queues(
-                JobQueue(self._validate, AT_ONCE), JobQueue(self._run, RUN_AT_ONCE), JobQueue(self._run, AT_ONCE)
-            )
-        return queues
+    def _ending(self, record: BatchRecord) -> JobQueue:
+        return self._queue((CANCELLING, record.account_id), self._run, AT_ONCE)
+
+    def _queue(self, key: tuple[str, ...], work: Callable[[str], Awaitable[None]], workers: int) -> JobQueue:
+        if key not in self._queues:
+            self._queues[key] = JobQueue(work, workers)
+        return self._queues[key]
 
     def _stop(self, batch_id: str) -> None:
         running = self._running.get(batch_id)
@@ -232,10 +226,11 @@ class Batches:
             return
         lines = scan.lines
         change = {"status": IN_PROGRESS, "in_progress_at": int(time.time()), "model": lines.model, "total": len(lines)}
-        if await self._change(batch_id, (VALIDATING,), change):
+        validated = await self._change(batch_id, (VALIDATING,), change)
+        if validated is not None:
             self._scanned[batch_id] = lines
             log.info("batch validated", batch_id=batch_id, lines=len(lines))
-            self._queues_of(record).run.put(batch_id)
+            self._wake(validated)
 
     async def _scan(self, record: BatchRecord) -> Scan:
         """Look through the input file. One that was found right before is not measured by other settings than then."""

@@ -214,18 +214,26 @@ class _Scanner:
         line = _decode_line(data)
         if line is None:
             return self._note(number, "invalid_json_line", "The line is not a JSON object in UTF-8.")
-        if not isinstance(line.custom_id, str) or not line.custom_id:
+        return (
+            self._has_own_id(number, line.custom_id)
+            and self._has(number, "method", line.method, "POST", "invalid_method")
+            and self._has(number, "url", line.url, self._rules.endpoint, "mismatched_endpoint")
+            and self._has_right_body(number, line.body)
+        )
+
+    def _has_own_id(self, number: int, custom_id: Any) -> bool:
+        if not isinstance(custom_id, str) or not custom_id:
             return self._note(number, "missing_required_parameter", "custom_id is missing: a text.", "custom_id")
-        first = self._seen.setdefault(blake2b(line.custom_id.encode(), digest_size=16).digest(), number)
-        if first != number:
-            message = f"custom_id {_shown(line.custom_id)} stands in line {first} already."
-            return self._note(number, "duplicate_custom_id", message, "custom_id")
-        if line.method != "POST":
-            return self._note(number, "invalid_method", f"method is {_shown(line.method)}: it must be POST.", "method")
-        if line.url != self._rules.endpoint:
-            message = f"url is {_shown(line.url)}: the batch's endpoint is {self._rules.endpoint}."
-            return self._note(number, "mismatched_endpoint", message, "url")
-        return self._has_right_body(number, line.body)
+        first = self._seen.setdefault(blake2b(custom_id.encode(), digest_size=16).digest(), number)
+        if first == number:
+            return True
+        message = f"custom_id {_shown(custom_id)} stands in line {first} already."
+        return self._note(number, "duplicate_custom_id", message, "custom_id")
+
+    def _has(self, number: int, name: str, value: Any, wanted: str, code: str) -> bool:
+        if value is None:
+            return self._note(number, "missing_required_parameter", f"{name} is missing: {wanted}.", name)
+        return value == wanted or self._note(number, code, f"{name} is {_shown(value)}: it must be {wanted}.", name)
 
     def _has_right_body(self, number: int, raw: msgspec.Raw) -> bool:
         if bytes(raw)[:1] != b"{":
