@@ -22,7 +22,7 @@ serve: $(SYNCED) ## Leave a server running and print the lines of Python that us
 	$(BIN)/bookwheel serve --example --data-dir .bookwheel $(SERVE_ARGS)
 
 test: lint $(NODE_READY) ## Run every test
-	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(SYNCED) ## Check style and types
 	$(BIN)/ruff check .

@@ -65,21 +65,6 @@ def desk(shared_desk: BatchDesk) -> BatchDesk:
     return shared_desk
 
 
-@pytest.fixture
-def own_desk(tmp_path: Path) -> Iterator[BatchDesk]:
-    """One whose settings a test may change."""
-    with open_batch_desk(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def release() -> Iterator[Event]:
-    """What lets the engine go on with questions that begin with "Slow"; set at the end in any case."""
-    event = Event()
-    yield event
-    event.set()
-
-
 def numbered(count: int) -> list[Line]:
     """Lines of which every tenth is refused by the engine."""
     words = {number: "Refuse" if number % 10 == 9 else "Number" for number in range(count)}

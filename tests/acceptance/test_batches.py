@@ -70,21 +70,6 @@ def desk(shared_desk: BatchDesk) -> BatchDesk:
     return shared_desk
 
 
-@pytest.fixture
-def own_desk(tmp_path: Path) -> Iterator[BatchDesk]:
-    """One that a test may stop and start again."""
-    with open_batch_desk(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def release() -> Iterator[Event]:
-    """What lets the engine go on with questions that begin with "Slow"; set at the end in any case."""
-    event = Event()
-    yield event
-    event.set()
-
-
 def fast_and_slow(desk: BatchDesk, release: Event, fast: int, slow: int) -> Batch:
     """A batch in the middle: its fast lines are done, its slow ones are not answered until they are released."""
     desk.engine.behave = by_question({"Slow": hold_until(release, answer_words(["Late"]))})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.request import urlopen
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from openai import OpenAI
+from openai import BadRequestError, OpenAI
 from schemathesis import BaseSchema, GenerationMode
 from schemathesis import checks as known
 
@@ -30,9 +31,18 @@ CALLS = [
     ("GET", "/files/{id}"),
     ("DELETE", "/files/{id}"),
     ("GET", "/files/{id}/content"),
+    ("POST", "/batches"),
+    ("GET", "/batches"),
+    ("GET", "/batches/{id}"),
+    ("POST", "/batches/{id}/cancel"),
 ]
 NEED_MORE = {"/embeddings"}
 """Calls that this server's engine does not answer."""
+DRY_RUN: Any = "/v1/chat/ds-test"
+LINE = (
+    b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/ds-test", "body": {"model": "batch-test-model", '
+    b'"messages": [{"role": "user", "content": "?"}]}}'
+)
 FILE = ("tides.txt", b"The tide at Dover rises 6.7 metres in spring.\n")
 USER = {"role": "user", "content": "How high?"}
 CHECKS = [
@@ -61,7 +71,7 @@ def test_every_call_answers_as_the_document_says(
     server: Server, schema: BaseSchema, method: str, path: str, mode: GenerationMode
 ) -> None:
     statuses: set[int] = set()
-    file_id = OpenAI(base_url=f"{server.url}/v1", api_key="any").files.create(file=FILE, purpose="user_data").id
+    known_ids = _make_some(OpenAI(base_url=f"{server.url}/v1", api_key="any"))
 
     @settings(
         max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
@@ -69,7 +79,7 @@ def test_every_call_answers_as_the_document_says(
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def answer(case: schemathesis.Case) -> None:
         if mode is GenerationMode.POSITIVE:
-            _name_what_exists(case, file_id)
+            _name_what_exists(case, known_ids)
         statuses.add(_call(case).status_code)
 
     answer()
@@ -93,10 +103,30 @@ def _call(case: schemathesis.Case) -> schemathesis.Response:
     return response
 
 
-def _name_what_exists(case: schemathesis.Case, file_id: str) -> None:
-    """The document cannot say which models and files there are."""
+def _make_some(client: OpenAI) -> dict[str, str]:
+    """Ids of a file, of a batch that was cancelled, and of its input, by the first part of the paths of their calls."""
+    lines = client.files.create(file=("lines.jsonl", LINE), purpose="batch")
+    cancelled = None
+    while cancelled is None:
+        batch = client.batches.create(input_file_id=lines.id, endpoint=DRY_RUN, completion_window="24h")
+        with suppress(BadRequestError):  # it was quicker, and has ended
+            cancelled = client.batches.cancel(batch.id)
+    return {
+        "models": "qwen-long",
+        "files": client.files.create(file=FILE, purpose="user_data").id,
+        "batches": cancelled.id,
+        "input": lines.id,
+    }
+
+
+def _name_what_exists(case: schemathesis.Case, known_ids: dict[str, str]) -> None:
+    """The document cannot say which models, files and batches there are."""
+    file_id = known_ids["files"]
     if "id" in case.path_parameters:
-        case.path_parameters["id"] = "qwen-long" if "models" in case.path else file_id
+        case.path_parameters["id"] = known_ids[case.path.split("/")[1]]
+    if case.path == "/batches" and isinstance(case.body, dict):
+        case.body |= {"input_file_id": known_ids["input"], "endpoint": DRY_RUN, "completion_window": "24h"}
+        case.body.pop("metadata", None)  # its limits are not of the kind that the document can tell
     if case.path == "/chat/completions" and isinstance(case.body, dict):
         case.body["model"] = "qwen-long"
         case.body["messages"] = [{"role": "system", "content": f"fileid://{file_id}"}, *case.body["messages"], USER]

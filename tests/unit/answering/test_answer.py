@@ -1,6 +1,6 @@
 """Whether somebody waits for an answer is said with everything that an engine is asked for it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,14 @@ from bookwheel.engines.guard import GuardedEngine
 from bookwheel.engines.roster import Roster
 from bookwheel.errors import EngineUnreachable
 from bookwheel.files.files import Files
-from bookwheel.indexing.shelf import IndexedDocument
 from bookwheel.settings import LimitSettings, ReadingSettings, Settings
 from bookwheel.storage.blobs import Blobs
 from bookwheel.storage.database import Database
+from support.nobody_reads import NobodyReads
 
 HERONS = "".join(f"Heron {number} stands in the reeds.\n\n" for number in range(400))
 QUESTION = {"role": "user", "content": "Where does heron 7 stand?"}
 WITH_DOCUMENT = [{"role": "system", "content": "Be brief."}, {"role": "system", "content": HERONS}, QUESTION]
-
-
-class NobodyReads:
-    """A reader with nothing to read: the documents of these tests are short and come with the request."""
-
-    def wake(self, file_id: str) -> None:
-        raise NotImplementedError
-
-    async def wait(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
-        raise NotImplementedError
-
-    async def wait_for_index(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
-        raise NotImplementedError
-
-    async def index_text(self, text: str, title: str) -> IndexedDocument:
-        raise NotImplementedError
 
 
 class RecordingFake(FakeEngine):

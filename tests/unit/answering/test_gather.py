@@ -18,33 +18,17 @@ from bookwheel.answering.excerpts import find_overview
 from bookwheel.answering.gather import SUPPORT_TOKENS, Asked, Gathered, Gathering
 from bookwheel.answering.plan import Plan
 from bookwheel.files.files import Files
-from bookwheel.indexing.shelf import IndexedDocument
 from bookwheel.settings import LimitSettings, ReadingSettings
 from bookwheel.storage.blobs import Blobs
 from bookwheel.storage.database import Database
 from bookwheel.wire.chat import ReadingName
+from support.nobody_reads import NobodyReads
 from support.note_engine import NoteEngine
 
 HERON = "The heron of Uffington stands on one leg at noon. FACT."
 RAIN = [f"Rain fell on day {day} and the mill stood still until evening came." for day in range(150)]
 FIRST = "\n".join([*RAIN[:60], HERON, *RAIN[60:120]]) + "\n"
 SECOND = "\n".join(RAIN[100:]) + "\n"
-
-
-class NobodyReads:
-    """A reader with nothing to read: the documents of these tests are short and come with the request."""
-
-    def wake(self, file_id: str) -> None:
-        raise NotImplementedError
-
-    async def wait(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
-        raise NotImplementedError
-
-    async def wait_for_index(self, file_ids: Collection[str], timeout_seconds: float) -> bool:
-        raise NotImplementedError
-
-    async def index_text(self, text: str, title: str) -> IndexedDocument:
-        raise NotImplementedError
 
 
 @pytest.fixture
