@@ -37,8 +37,9 @@ DEFAULT_BUDGET_TOKENS = {"extractive": 16_000, "llama_cpp": 2_000}
 DEFAULT_WHOLE_TOKENS = {"llama_cpp": 6_000}
 """What was read whole is kept, so that only the first question waits for it; excerpts are others for each question."""
 
-BATCH_LINES = 2
-"""Answered at once by an engine of our own that is not asked for a number: each takes a core."""
+BATCH_LINES = 1
+"""Answered at once by an engine of our own that is not asked for a number: a second one makes a batch no faster (quotes are
+searched for in Python, and embeddings take all threads)."""
 UPSTREAM_BATCH_LINES = 16
 """The same of an engine elsewhere: servers batch that many well, and hardly any refuses them."""
 
