@@ -110,7 +110,7 @@ def make_section(command: str, found: Found) -> Section:
                 f"tokens (readings: {', '.join(sorted(readings))}); {several} of them name several documents; "
                 f"{len(texts):,} answers are different from each other. Answers are like each other when they say the same, "
                 "and the same tokens of the same files were shown to the engine, at the same places. The engine is the "
-                f"extractive one; a batch has it answer {BATCH_LINES} lines at once."
+                f"extractive one; lines of a batch are answered {BATCH_LINES} at once."
             )
         ],
     )
@@ -140,7 +140,7 @@ def _ask_in_all_ways(
     asyncio.run(ask_all(server.url, bodies[:documents], BATCH_LINES))
     one_by_one = _ask(wanted, server, bodies, 1)
     batch = _run_batch(wanted, server, write_lines(wanted.folder / "lines.jsonl", bodies), len(bodies))
-    return Found(documents, questions, batch, [one_by_one, _ask(wanted, server, bodies, BATCH_LINES)])
+    return Found(documents, questions, batch, [one_by_one, _ask(wanted, server, bodies, BATCH_LINES + 1)])
 
 
 def _ask(wanted: Wanted, server: RunningServer, bodies: Sequence[dict[str, Any]], at_once: int) -> Asked:

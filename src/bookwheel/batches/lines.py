@@ -5,6 +5,7 @@ Lines that share documents stand together in the order, because engines keep wha
 """
 
 import re
+import time
 from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,11 @@ TEST_MOST_LINES = 100
 TEST_MOST_BYTES = MB
 MOST_ERRORS = 100
 BUFFER_BYTES = 1024 * 1024
+REST_EVERY_BYTES = 256 * 1024
+REST_SECONDS = 0.0001
+"""The interpreter is given up every millisecond or so: those who are served meanwhile would wait five for it, each time."""
+LINES_WITH_BLANK_ONES = 20
+"""For each line that there may be: a file of nothing but line ends is not gone through to its end."""
 LONGEST_SHOWN = 80
 """Of a value that an error message repeats."""
 
@@ -144,7 +150,10 @@ def rules_for(endpoint: str, models: Collection[str], settings: BatchSettings) -
 
 
 def scan_lines(path: Path, rules: LineRules) -> Scan:
-    """Look through a file. O(its size); takes a second or two for 500 MB: for a thread. Raises FileNotFoundError."""
+    """Look through a file. O(its size); takes some three seconds for 500 MB, rests included: for a thread.
+
+    Raises FileNotFoundError.
+    """
     if rules.endpoint == TEST_ENDPOINT and path.stat().st_size > TEST_MOST_BYTES:
         message = f"A file for {TEST_MODEL} has at most {TEST_MOST_BYTES // MB} MB."
         return Scan(errors=[BatchError(code="file_too_large", message=message)])
@@ -172,13 +181,18 @@ class _Scanner:
         self._offsets, self._documents, self._roles = array("q"), array("Q"), array("Q")
 
     def scan(self, file: IO[bytes]) -> None:
+        rested_at = 0
         for number, offset, line in _lines(file, self._rules.longest_bytes):
-            if line is not None and not line.strip():
-                continue
-            self._count += 1
-            if self._count > self._rules.most_lines:
+            if offset - rested_at > REST_EVERY_BYTES:
+                rested_at = offset
+                time.sleep(REST_SECONDS)
+            is_blank = line is not None and not line.strip()
+            self._count += not is_blank
+            if self._count > self._rules.most_lines or number > LINES_WITH_BLANK_ONES * self._rules.most_lines:
                 self._note(number, "too_many_lines", f"A batch has at most {self._rules.most_lines:,} lines.")
                 return
+            if is_blank:
+                continue
             if line is None:
                 limit = self._rules.longest_bytes
                 self._note(number, "line_too_large", f"The line is longer than {limit // MB} MB.")
@@ -188,7 +202,7 @@ class _Scanner:
                 return
 
     def result(self, path: Path) -> Scan:
-        if not self._count:
+        if not self._count and not self._errors:
             self._errors.append(BatchError(code="empty_file", message="The file has no lines."))
         if self._errors or self._model is None:
             return Scan(errors=self._errors)

@@ -16,6 +16,7 @@ from bookwheel.batches.answer import unanswered
 from bookwheel.batches.lines import (
     CHAT_ENDPOINT,
     EMBEDDINGS_ENDPOINT,
+    LINES_WITH_BLANK_ONES,
     TEST_ENDPOINT,
     TEST_MODEL,
     BatchLine,
@@ -240,6 +241,12 @@ class TestErrors:
         rules = LineRules(CHAT_ENDPOINT, {"qwen-long"}, 3, MB)
         assert len(lines_of(scan(b"\n\n".join(chat_lines(3)), rules))) == 3
         assert errors_of(scan(b"\n\n".join(chat_lines(5)), rules)) == [(7, "too_many_lines", None)]
+
+    def test_are_found_in_a_file_of_line_ends_before_its_end(self, scan: Callable[..., Scan]) -> None:
+        rules = LineRules(CHAT_ENDPOINT, {"qwen-long"}, 4, MB)
+        most = LINES_WITH_BLANK_ONES * 4
+        assert errors_of(scan(b"\n" * 1_000 + chat_lines(1)[0], rules)) == [(most + 1, "too_many_lines", None)]
+        assert len(lines_of(scan(b"\n" * (most - 1) + chat_lines(1)[0], rules))) == 1
 
     def test_show_no_more_than_the_beginning_of_a_value(self, scan: Callable[..., Scan]) -> None:
         (error,) = scan(line("x" * 100_000, chat("?"), "u" * 100_000)).errors
