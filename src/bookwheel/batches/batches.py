@@ -52,6 +52,7 @@ LONGEST_SHOWN = 80
 COUNT_SECONDS = 2.0
 """How often the row of a running batch is told the counts."""
 LONGEST_LINE_BYTES = 64 * MB
+MOST_LINES = 1_000_000
 """The most that may be set: of a file that was validated under any settings."""
 
 NOT_RUN = {
@@ -236,7 +237,7 @@ class Batches:
         """Look through the input file. One that was found right before is not measured by other settings than then."""
         rules = rules_for(record.endpoint, self._desk.roster.names, self._settings)
         if record.model is not None:
-            rules = replace(rules, models=(record.model,), most_lines=record.total, longest_bytes=LONGEST_LINE_BYTES)
+            rules = replace(rules, models=(record.model,), most_lines=MOST_LINES, longest_bytes=LONGEST_LINE_BYTES)
         try:
             return await asyncio.to_thread(scan_lines, self._input_path(record), rules)
         except FileNotFoundError:

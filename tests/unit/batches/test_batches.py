@@ -368,6 +368,13 @@ class TestRestart:
         assert sorted(works.answering.asked) == asked
         assert (len(failed) > 0) == (ended == CANCELLED)
 
+    async def test_finds_few_lines_among_many_blank_ones_again(self, works: Works) -> None:
+        lines = b"\n" * 200 + b"\n".join(chat_lines(2))
+        record = await works.insert([lines], IN_PROGRESS, total=2)
+        await works.restart()
+        record = await works.ended(record)
+        assert (record.status, await works.outcome(record)) == (COMPLETED, (["q1", "q2"], {}))
+
     async def test_takes_up_nothing_that_has_ended(self, works: Works) -> None:
         records = [await works.insert(chat_lines(1), status) for status in (COMPLETED, FAILED, EXPIRED, CANCELLED)]
         assert await works.restart() == 0
