@@ -103,9 +103,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         unfinished = await ingest.take_up_unfinished()
         desk = DocumentDesk(files, ingest, settings.ingest.chat_wait_seconds, settings.limits)
         answering = Answering(roster, desk, settings.reading, digests)
-        lines = Desk(LineAnswering(answering, roster), roster, ingest, settings.batches.retries)
+        line_desk = Desk(LineAnswering(answering, roster), roster, ingest, settings.batches.retries)
         callbacks = Callbacks(settings)
-        batches = Batches(database, blobs, files, lines, settings.batches, callbacks)
+        batches = Batches(database, blobs, files, line_desk, settings.batches, callbacks)
         opened.push_async_callback(batches.close)
         files.before_deletion = [digests.forget, batches.stop_those_of]
         files.have_engines_forget = roster.forget

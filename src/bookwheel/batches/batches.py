@@ -45,6 +45,7 @@ from bookwheel.storage.database import Database
 from bookwheel.wire.batches import BatchCreate, BatchError, BatchErrors, BatchProgress, RequestCounts
 
 AT_ONCE = 1
+"""Batches of one account that are validated, and that are ended before their turn has come."""
 RUN_AT_ONCE = 16
 """Batches of one account and model: they share the engine's turns, so that more would make none of them faster."""
 LONGEST_SHOWN = 80
